@@ -1,0 +1,1 @@
+"""Judges engines and systems and writes the reports."""

@@ -1,0 +1,1 @@
+"""Checkpoint → frame graph → engine, each with its manifest."""

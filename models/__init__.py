@@ -1,0 +1,1 @@
+"""Trains generators: networks, losses, systems, augmentation, compression and data. Imports nothing else of ours."""

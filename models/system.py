@@ -1,0 +1,144 @@
+"""The contract of every image-to-image system: phases to train it, deployables to ship it.
+
+A system is one file in `models/systems/` that reads like the method section of its paper. Training is a list of phases;
+a phase says which networks move, on which losses and when. Nothing is inherited but this, and no state passes between
+phases through `self` (an image pool, which a paper may ask for, is a module of its own).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, fields
+from typing import Any, ClassVar, TypeVar
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from models.augment.augment import Augment, no_augment
+
+Losses = dict[str, Tensor]  # already weighted; the trainer sums them
+B = TypeVar("B", bound="Batch")
+
+
+@dataclass(frozen=True)
+class Clock:
+    """Where training stands. Every schedule is a function of it: nothing is mutated, so resuming is exact."""
+
+    step: int = 0
+    kimg: float = 0.0  # thousands of real images shown, of one domain
+    total_kimg: float = 1.0
+
+    @property
+    def fraction(self) -> float:
+        """0 at the start, 1 at the end."""
+        return min(1.0, self.kimg / self.total_kimg)
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Base of the batches of `models/data`: frozen dataclasses of tensors whose first axis is the batch."""
+
+    def to(self: B, device: torch.device) -> B:
+        """The same batch on another device."""
+        return type(self)(**{f.name: getattr(self, f.name).to(device, non_blocking=True) for f in fields(self)})
+
+    def __len__(self) -> int:
+        return int(getattr(self, fields(self)[0].name).shape[0])
+
+
+def always(clock: Clock) -> bool:
+    """The phase runs at every step."""
+    return True
+
+
+def every(n: int) -> Callable[[Clock], bool]:
+    """The phase runs at every n-th step: lazy regularisation, or a generator that follows n critic steps."""
+    return lambda clock: clock.step % n == n - 1
+
+
+@dataclass(frozen=True)
+class Phase:
+    """One turn within a training step: these losses move these networks, and no other."""
+
+    name: str  # log prefix: "G", "D", "D_ref"
+    updates: tuple[nn.Module, ...]  # disjoint networks
+    losses: Callable[[Any], Losses]  # of the system's batch
+    when: Callable[[Clock], bool] = always
+    after: Callable[[], None] | None = None  # right after the optimiser's step: weight clipping, rho clipping
+
+
+@dataclass(frozen=True)
+class Control:
+    """A further input of a shipped module, float32. Fields as in the manifest (runtime/manifest.py)."""
+
+    name: str
+    kind: str  # "noise", "style", "label", "mask", "boxes", "image" or "scalar"
+    shape: tuple[int, ...]  # with batch axis 1; H and W of masks and images are given as 0 and fixed at export
+    low: float | None = None
+    high: float | None = None
+    default: tuple[float, ...] | None = None  # flattened; None = zeros
+    names: tuple[str, ...] = ()  # of the classes of a label
+    distribution: str = ""  # "normal", "uniform" or "" (not sampled)
+    companion: str = ""  # the deployable that computes this control from a reference image
+
+
+@dataclass(frozen=True)
+class Deployable:
+    """What ships: a module `forward([image,] *controls)` in eval mode, without training-only branches.
+
+    Images are float NCHW in [-1, 1]. Seven signatures are one description: image → image (S1); with a control
+    (S2: noise, style); `channels_in = 0` for z → image (S3); a frozen or borrowed encoder is part of `module` (S4, S5);
+    a pyramid is one module (S6); `returns` other than images for classifiers and encoders (S7).
+    """
+
+    module: nn.Module
+    channels_in: int = 3  # of the image input; 0 = takes no image
+    controls: tuple[Control, ...] = ()  # in the order of forward's arguments
+    returns: tuple[str, ...] = ("image",)  # kind of each output: "image", "classes", "segmentation", "style", "mask"
+    names: tuple[str, ...] = ()  # of the classes that "classes" and "segmentation" mean
+    multiple: int = 1  # H and W must be multiples of this
+    fixed_size: tuple[int, int] | None = None  # (H, W), where the network has one
+    decisions: tuple[tuple[str, str], ...] = ()  # recorded in the manifest, e.g. (("dropout", "off"),)
+
+
+class System(nn.Module):
+    """Base of all systems; `__init__(self, cfg: Config)` builds the networks, on the CPU, from torch's generator."""
+
+    Config: ClassVar[type]
+    data: ClassVar[str] = "unpaired"  # the key of models.data.DATASETS that yields this system's batches
+    task: ClassVar[str] = "image to image"
+
+    def __init__(self, cfg: Any) -> None:
+        super().__init__()
+        self.cfg = cfg
+        # Limited-data augmentation, applied only in front of critics; the trainer sets it from the recipe.
+        self.augment: Augment = no_augment
+
+    def prepare(self, batch: Any) -> None:
+        """Build what depends on data (CUT's patch MLPs, TuiGAN's pyramid); called once, before the optimisers."""
+
+    def phases(self) -> list[Phase]:
+        """All phases, in the order of a step."""
+        raise NotImplementedError
+
+    def optimizer(self, network: nn.Module) -> Optimizer:
+        """The optimiser of one updated network; two phases that move the same network share it."""
+        raise NotImplementedError
+
+    def learning_rate(self, network: nn.Module, clock: Clock) -> float:
+        """Factor on the optimiser's own learning rate."""
+        return 1.0
+
+    def shipped(self) -> tuple[nn.Module, ...]:
+        """The networks that leave training: they are averaged (EMA) and stand in the checkpoint."""
+        return tuple(dict.fromkeys(part.module for part in self.deployables().values()))
+
+    def deployables(self) -> dict[str, Deployable]:
+        """What ships, by name; the first is the default."""
+        raise NotImplementedError
+
+    @torch.no_grad()
+    def samples(self, batch: Any) -> dict[str, Tensor]:
+        """Named image rows (N, C, H, W) in [-1, 1] for the sample grid."""
+        raise NotImplementedError

@@ -1,0 +1,1 @@
+"""Verifies and runs engines on frames; owns the engine format. Never imports torch or onnx."""
