@@ -1,0 +1,155 @@
+"""Datasets by what they yield. Sample k is a pure function of (seed, k): any process can make it, and resuming is exact."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+import torch
+
+from models.data.batches import OneImage, Pair, TwoImages
+from models.data.images import ImageFolder, View, list_images, to_tensor
+from models.errors import DataError
+from models.system import Batch
+
+
+@dataclass(frozen=True)
+class DataConfig:
+    """Where the images are and how they are cut."""
+
+    data: str = ""  # holds trainA/ and trainB/ (or train/ for one domain)
+    data_a: str = ""  # or: any two folders
+    data_b: str = ""
+    size: int = 256  # side of the square crops, px
+    load_size: int = 286  # the shorter side is resized to this before cropping; 0 = crop from the image as it is
+    flip: bool = True
+    channels: int = 3  # 3 = colour, 1 = gray
+    cache_mib: int = 1024  # decoded images kept in memory
+
+
+class Dataset(Protocol):
+    """An endless, seeded sequence of samples (batches without the batch axis)."""
+
+    images: int  # in one pass over the (first) domain
+
+    def sample(self, k: int) -> Batch:
+        """The k-th sample of this seed."""
+
+
+class Unpaired:
+    """Two folders; `a` goes through its images in a new order each pass, `b` is drawn at random."""
+
+    def __init__(self, cfg: DataConfig, seed: int) -> None:
+        folder_a, folder_b = sides(cfg)
+        self.a = ImageFolder(list_images(folder_a), cfg.channels, cfg.cache_mib // 2)
+        self.b = ImageFolder(list_images(folder_b), cfg.channels, cfg.cache_mib // 2)
+        self.view, self.seed, self.images = view(cfg), seed, len(self.a)
+
+    def sample(self, k: int) -> TwoImages:
+        random = np.random.default_rng((self.seed, k))
+        first = self.a[shuffled_index(self.seed, k, len(self.a))]
+        second = self.b[int(random.integers(len(self.b)))]
+        cut = (self.view.take(p, self.view.draw(*p.shape[:2], random)) for p in (first, second))
+        return TwoImages(*(to_tensor(pixels) for pixels in cut))
+
+
+class Paired:
+    """Two folders whose files of the same name are registered; both get the same crop and mirroring."""
+
+    def __init__(self, cfg: DataConfig, seed: int) -> None:
+        sources, targets = matched(*(list_images(folder) for folder in sides(cfg)))
+        self.sources = ImageFolder(sources, cfg.channels, cfg.cache_mib // 2)
+        self.targets = ImageFolder(targets, cfg.channels, cfg.cache_mib // 2)
+        if self.sources.broken or self.targets.broken:
+            readable = matched(self.sources.files, self.targets.files)
+            self.sources.files, self.targets.files = readable
+        self.view, self.seed, self.images = view(cfg), seed, len(self.sources)
+
+    def sample(self, k: int) -> Pair:
+        index = shuffled_index(self.seed, k, self.images)
+        source, target = self.sources[index], self.targets[index]
+        if source.shape != target.shape:
+            raise DataError(
+                f"{self.sources.files[index]} is {source.shape[1]}×{source.shape[0]}, its pair "
+                f"{self.targets.files[index]} is {target.shape[1]}×{target.shape[0]}: pairs must be registered"
+            )
+        drawn = self.view.draw(*source.shape[:2], np.random.default_rng((self.seed, k)))
+        return Pair(*(to_tensor(self.view.take(pixels, drawn)) for pixels in (source, target)))
+
+
+class OneDomain:
+    """One folder of images, for unconditional generation."""
+
+    def __init__(self, cfg: DataConfig, seed: int) -> None:
+        self.folder = ImageFolder(list_images(only_side(cfg)), cfg.channels, cfg.cache_mib)
+        self.view, self.seed, self.images = view(cfg), seed, len(self.folder)
+
+    def sample(self, k: int) -> OneImage:
+        pixels = self.folder[shuffled_index(self.seed, k, self.images)]
+        drawn = self.view.draw(*pixels.shape[:2], np.random.default_rng((self.seed, k)))
+        return OneImage(to_tensor(self.view.take(pixels, drawn)))
+
+
+# What a system may ask for in `System.data`.
+DATASETS: dict[str, Callable[[DataConfig, int], Dataset]] = {
+    "unpaired": Unpaired,
+    "paired": Paired,
+    "images": OneDomain,
+}
+
+
+def open_dataset(kind: str, cfg: DataConfig, seed: int) -> Dataset:
+    """The dataset that yields what a system of `data = kind` trains on."""
+    return DATASETS[kind](cfg, seed)
+
+
+def stack(samples: list[Batch]) -> Batch:
+    """Samples → one batch of the same class."""
+    cls = type(samples[0])
+    return cls(**{f.name: torch.stack([getattr(s, f.name) for s in samples]) for f in fields(cls)})
+
+
+def sides(cfg: DataConfig) -> tuple[Path, Path]:
+    """The folders of the two domains; raises DataError when neither form of the settings is given."""
+    if cfg.data_a and cfg.data_b:
+        return Path(cfg.data_a), Path(cfg.data_b)
+    if cfg.data and not (cfg.data_a or cfg.data_b):
+        return Path(cfg.data) / "trainA", Path(cfg.data) / "trainB"
+    raise DataError("say where the images are: data = a folder with trainA/ and trainB/, or data_a and data_b")
+
+
+def only_side(cfg: DataConfig) -> Path:
+    """The folder of a single domain: data_a, else data/train, else data itself."""
+    if cfg.data_a or cfg.data:
+        train = Path(cfg.data) / "train"
+        return Path(cfg.data_a) if cfg.data_a else train if train.is_dir() else Path(cfg.data)
+    raise DataError("say where the images are: data = a folder of images")
+
+
+def view(cfg: DataConfig) -> View:
+    """The crop that a DataConfig asks for."""
+    if cfg.channels not in (1, 3):
+        raise DataError(f"channels is 1 (gray) or 3 (colour), not {cfg.channels}")
+    return View(cfg.size, cfg.load_size, cfg.flip)
+
+
+def shuffled_index(seed: int, k: int, count: int) -> int:
+    """The k-th index of an endless walk that visits each of `count` images once per pass, in a new order."""
+    epoch, position = divmod(k, count)
+    return int(np.random.default_rng((seed, epoch, count)).permutation(count)[position])
+
+
+def matched(sources: list[Path], targets: list[Path]) -> tuple[list[Path], list[Path]]:
+    """The files of both sides whose names (without suffix) agree; the others are named. DataError when none agree."""
+    by_name = {path.stem: path for path in targets}
+    pairs = [(path, by_name[path.stem]) for path in sources if path.stem in by_name]
+    lonely = {p.stem for p in sources} ^ {p.stem for p in targets}
+    if not pairs:
+        raise DataError(f"no image in {sources[0].parent} has a pair of the same name in {targets[0].parent}")
+    if lonely:
+        names = ", ".join(sorted(lonely)[:5]) + (" …" if len(lonely) > 5 else "")
+        print(f"warning: {len(lonely)} images have no pair and are left out: {names}")
+    return [source for source, _ in pairs], [target for _, target in pairs]

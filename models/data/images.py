@@ -1,0 +1,117 @@
+"""Reading training images: 8- or 16-bit, gray or colour, PNG/JPEG/TIFF/BMP; broken files are named and left out."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from tqdm import tqdm
+
+from models.errors import DataError
+
+SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp")
+Pixels = NDArray[Any]  # (H, W, C) uint8 or uint16, RGB or gray
+
+
+def list_images(folder: Path) -> list[Path]:
+    """Image files of a folder, sorted; raises DataError when the folder is missing or holds none."""
+    if not folder.is_dir():
+        raise DataError(f"there is no image folder {folder}")
+    files = sorted(path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES)
+    if not files:
+        raise DataError(f"{folder} holds no image ({', '.join(SUFFIXES)})")
+    return files
+
+
+def read_pixels(path: Path, channels: int) -> Pixels | None:
+    """(H, W, channels) RGB or gray, uint8 or uint16 as stored; None when the file cannot be decoded."""
+    pixels = cv2.imread(str(path), cv2.IMREAD_ANYDEPTH | (cv2.IMREAD_COLOR if channels == 3 else cv2.IMREAD_GRAYSCALE))
+    if pixels is None or pixels.dtype not in (np.uint8, np.uint16):
+        return None
+    return pixels[:, :, ::-1] if channels == 3 else pixels[:, :, None]
+
+
+def to_tensor(pixels: Pixels) -> Tensor:
+    """(H, W, C) of its type's full range → (C, H, W) float in [-1, 1]."""
+    scale = 2.0 / np.iinfo(pixels.dtype).max
+    planar = np.ascontiguousarray(pixels.transpose(2, 0, 1), dtype=np.float32)
+    return torch.from_numpy(planar * scale - 1.0)
+
+
+@dataclass(frozen=True)
+class View:
+    """How a stored image becomes a training sample."""
+
+    size: int  # square crop
+    load_size: int  # the shorter side is resized to this first; 0 = not
+    flip: bool
+
+    def draw(self, height: int, width: int, random: np.random.Generator) -> tuple[float, float, bool]:
+        """A crop's relative position and whether it is mirrored, to be shared by the images of a pair."""
+        return random.random(), random.random(), self.flip and random.random() < 0.5
+
+    def take(self, pixels: Pixels, drawn: tuple[float, float, bool]) -> Pixels:
+        """Resize, crop at the drawn position, mirror; (size, size, C)."""
+        pixels = self._resize(pixels)
+        top = round(drawn[0] * (pixels.shape[0] - self.size))
+        left = round(drawn[1] * (pixels.shape[1] - self.size))
+        crop = pixels[top : top + self.size, left : left + self.size]
+        return crop[:, ::-1] if drawn[2] else crop
+
+    def _resize(self, pixels: Pixels) -> Pixels:
+        shorter = min(pixels.shape[:2])
+        wanted = max(self.load_size or shorter, self.size)
+        if shorter == wanted:
+            return pixels
+        height, width = (max(wanted, round(side * wanted / shorter)) for side in pixels.shape[:2])
+        way = cv2.INTER_AREA if wanted < shorter else cv2.INTER_CUBIC
+        resized = cv2.resize(np.ascontiguousarray(pixels), (width, height), interpolation=way)
+        return resized.reshape(height, width, -1)
+
+
+class ImageFolder:
+    """The decodable images of one folder; decoded once, kept in memory up to `cache_mib`."""
+
+    def __init__(self, files: Sequence[Path], channels: int, cache_mib: int = 1024) -> None:
+        self.channels = channels
+        self.broken: list[Path] = []
+        self.files: list[Path] = []
+        self._cache: dict[Path, Pixels] = {}
+        self._room = cache_mib << 20
+        for path in tqdm(files, desc=f"reading {files[0].parent}", unit="image", leave=False, disable=len(files) < 50):
+            self._admit(path)
+        if self.broken:
+            names = ", ".join(str(path) for path in self.broken[:5]) + (" …" if len(self.broken) > 5 else "")
+            print(f"warning: {len(self.broken)} of {len(files)} images cannot be read: {names}", file=sys.stderr)
+        if not self.files:
+            raise DataError(f"none of the {len(files)} images in {files[0].parent} can be read")
+
+    def __len__(self) -> int:
+        return len(self.files)
+
+    def __getitem__(self, index: int) -> Pixels:
+        path = self.files[index]
+        pixels = self._cache.get(path)
+        if pixels is None:
+            pixels = read_pixels(path, self.channels)
+        if pixels is None:
+            raise DataError(f"{path} was readable when training began and is not any more")
+        return pixels
+
+    def _admit(self, path: Path) -> None:
+        pixels = read_pixels(path, self.channels)
+        if pixels is None:
+            self.broken.append(path)
+            return
+        self.files.append(path)
+        if pixels.nbytes <= self._room:
+            self._cache[path] = pixels
+            self._room -= pixels.nbytes

@@ -1,0 +1,70 @@
+"""Image → image generators by name, so that a recipe can give any system a compact one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from torch import nn
+
+from models.errors import ConfigError
+from models.networks.compact import CompactGenerator
+from models.networks.resnet import resnet_generator
+from models.networks.unet import unet_generator
+
+
+@dataclass(frozen=True)
+class GeneratorConfig:
+    """Settings that every image → image system shares; a system's Config inherits them and may change defaults."""
+
+    generator: str = "resnet9"
+    width: int = 64
+    blocks: int = 6  # of the compact generator, at 1/4 resolution
+    deep_width: int = 0  # … at 1/8 resolution; 0 = 2 × width
+    deep_blocks: int = 0
+    norm: str = "instance"
+    skip: bool = False  # compact only: output = input + residual
+    channels: int = 3  # of both domains: 3 = colour, 1 = gray
+
+
+def _compact(cfg: GeneratorConfig) -> nn.Module:
+    return CompactGenerator(
+        cfg.channels, cfg.channels, width=cfg.width, blocks=cfg.blocks, deep_width=cfg.deep_width,
+        deep_blocks=cfg.deep_blocks, norm_kind=cfg.norm, skip=cfg.skip,
+    )  # fmt: skip
+
+
+def _unet(cfg: GeneratorConfig, levels: int) -> nn.Module:
+    return unet_generator(cfg.channels, cfg.channels, cfg.width, levels, cfg.norm)
+
+
+def _resnet(cfg: GeneratorConfig, blocks: int) -> nn.Module:
+    return resnet_generator(cfg.channels, cfg.channels, cfg.width, blocks, cfg.norm)
+
+
+# Name → constructor and the multiple that H and W must be of.
+GENERATORS: dict[str, tuple[Callable[[GeneratorConfig], nn.Module], int]] = {
+    "resnet9": (lambda cfg: _resnet(cfg, 9), 4),
+    "resnet6": (lambda cfg: _resnet(cfg, 6), 4),
+    "unet256": (lambda cfg: _unet(cfg, 8), 256),
+    "unet128": (lambda cfg: _unet(cfg, 7), 128),
+    "compact": (_compact, 8),
+}
+
+
+def build_generator(cfg: GeneratorConfig) -> nn.Module:
+    """The generator a config names; raises ConfigError with the list of names."""
+    return _entry(cfg)[0](cfg)
+
+
+def size_multiple(cfg: GeneratorConfig) -> int:
+    """H and W of the generator's input must be multiples of this."""
+    if cfg.generator == "compact" and not cfg.deep_blocks:
+        return 4
+    return _entry(cfg)[1]
+
+
+def _entry(cfg: GeneratorConfig) -> tuple[Callable[[GeneratorConfig], nn.Module], int]:
+    if cfg.generator not in GENERATORS:
+        raise ConfigError(f"there is no generator {cfg.generator!r}; there are {', '.join(GENERATORS)}")
+    return GENERATORS[cfg.generator]

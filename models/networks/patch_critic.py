@@ -1,0 +1,45 @@
+"""PatchGAN critics (Isola et al., CVPR 2017): a fully convolutional map of logits, one per overlapping patch."""
+
+from __future__ import annotations
+
+from torch import nn
+
+from models.blocks.norm import norm
+from models.errors import ConfigError
+
+# Receptive field in pixels → number of stride-2 layers.
+FIELDS = {16: 1, 34: 2, 70: 3, 142: 4, 286: 5}
+
+
+def patch_critic(channels: int = 3, width: int = 64, field: int = 70, norm_kind: str = "instance") -> nn.Sequential:
+    """(N, channels, H, W) → (N, 1, h, w) logits; `field` is the side of the patch that one logit judges.
+
+    4×4 convolutions width-2·width-4·width-8·width (capped) with LeakyReLU 0.2, no norm on the first layer; `field` 1 is
+    the PixelGAN of 1×1 convolutions, 286 the ImageGAN.
+    """
+    if field == 1:
+        return _pixel_critic(channels, width, norm_kind)
+    if field not in FIELDS:
+        raise ConfigError(f"no PatchGAN has a field of {field} px; there are 1, {', '.join(map(str, FIELDS))}")
+    layers: list[nn.Module] = [nn.Conv2d(channels, width, 4, stride=2, padding=1), nn.LeakyReLU(0.2)]
+    inner = width
+    for depth in range(1, FIELDS[field] + 1):
+        outer = min(8, 2**depth) * width
+        stride = 2 if depth < FIELDS[field] else 1
+        layers += _layer(inner, outer, 4, stride, norm_kind)
+        inner = outer
+    return nn.Sequential(*layers, nn.Conv2d(inner, 1, 4, stride=1, padding=1))
+
+
+def _pixel_critic(channels: int, width: int, norm_kind: str) -> nn.Sequential:
+    return nn.Sequential(
+        nn.Conv2d(channels, width, 1), nn.LeakyReLU(0.2), *_layer(width, 2 * width, 1, 1, norm_kind),
+        nn.Conv2d(2 * width, 1, 1),
+    )  # fmt: skip
+
+
+def _layer(inner: int, outer: int, kernel: int, stride: int, norm_kind: str) -> list[nn.Module]:
+    # A bias in front of batch norm would be cancelled by its mean.
+    bias = norm_kind != "batch"
+    conv = nn.Conv2d(inner, outer, kernel, stride, padding=kernel // 2 - (kernel > 1), bias=bias)
+    return [conv, norm(norm_kind, outer), nn.LeakyReLU(0.2)]

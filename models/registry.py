@@ -1,0 +1,34 @@
+"""The table of systems: a name and where its class stands, loaded when asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from difflib import get_close_matches
+from importlib import import_module
+from typing import Any
+
+from models.config import build_config
+from models.errors import ConfigError
+from models.system import System
+
+SYSTEMS = {
+    "cyclegan": "models.systems.cyclegan:CycleGan",
+    "pix2pix": "models.systems.pix2pix:Pix2Pix",
+}
+
+
+def system_class(name: str) -> type[System]:
+    """The class of a system; raises ConfigError with the nearest name."""
+    if name not in SYSTEMS:
+        near = get_close_matches(name, SYSTEMS, n=1)
+        hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(SYSTEMS)}"
+        raise ConfigError(f"there is no system {name!r}; {hint}")
+    module, _, attribute = SYSTEMS[name].partition(":")
+    cls: type[System] = getattr(import_module(module), attribute)
+    return cls
+
+
+def build_system(name: str, settings: Mapping[str, Any] | None = None) -> System:
+    """A system with random weights; `settings` override its Config's defaults."""
+    cls = system_class(name)
+    return cls(build_config(cls.Config, settings or {}))
