@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any, TypeAlias
 
-import numpy as np
 from numpy.typing import NDArray
 
-# (H, W, C), C-contiguous, C = 3 (BGR) or 1 (gray); uint8 0..255, or uint16 0..65535 where the domain is 16-bit.
-Frame: TypeAlias = NDArray[np.uint8] | NDArray[np.uint16]
 Array: TypeAlias = NDArray[Any]
+# (H, W, C), C-contiguous, C = 3 (BGR) or 1 (gray); uint8 0..255, or uint16 0..65535 where the domain is 16-bit.
+# numpy's own stubs lose the element type in most calls, so the alias says it in words.
+Frame: TypeAlias = Array
