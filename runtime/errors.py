@@ -7,6 +7,7 @@
     ├── ControlError       a control is unknown, or its value is out of range or of the wrong shape
     ├── SourceError        a camera, file or folder cannot be read
     ├── SinkError          a display, file or folder cannot be written
+    ├── GraphError         a checkpoint or a foreign network cannot become a frame graph
     └── GateError          the result was refused by a quality gate; exit code 1
 """
 
@@ -46,6 +47,10 @@ class SourceError(InlocoError):
 
 class SinkError(InlocoError):
     """A sink of frames cannot be opened or written."""
+
+
+class GraphError(InlocoError):
+    """A checkpoint or a foreign network cannot become a frame graph."""
 
 
 class GateError(InlocoError):
