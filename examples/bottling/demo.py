@@ -1,0 +1,125 @@
+"""The main job on the shipped clip: a dark, noisy camera in, a clear picture out.
+
+    python -m examples.bottling.demo --out out
+
+Leaves in the output folder the translated video, a picture with input and output side by side, and the latency
+report. Imports only what running an engine needs.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+
+from runtime.engine import open_engine
+from runtime.errors import EngineError, InlocoError, ManifestError, SourceError, run_command
+from runtime.fit import fit_frame
+from runtime.frames import Frame
+from runtime.images import write_image
+
+HERE = Path(__file__).resolve().parent
+CLIP = "degraded.mp4"
+GPU_ENGINE = "cyclegan_fp16.plan"
+CPU_ENGINE = "cyclegan_int8.onnx"
+FIT = "letterbox"
+STAGES = ("capture", "queue", "compute", "sink", "age")
+COLUMNS = ("mean", "p50", "p95", "p99", "max")
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Translate the clip, make the picture, print the latency table and the paths."""
+    options = parse(arguments)
+    clip = options.example / CLIP
+    out: Path = options.out
+    engine = choose_engine(options.example)
+    out.mkdir(parents=True, exist_ok=True)
+    video, picture, report = out / "translated.mp4", out / "side_by_side.png", out / "report"
+    result = stream(engine, clip, video, report)
+    before_after(clip, video, picture, at=result["frames"] // 2)
+    print(latency_table(result))
+    print(f"video    {video}\npicture  {picture}\nreport   {html_report(report)}")
+    return 0
+
+
+def parse(arguments: list[str] | None) -> argparse.Namespace:
+    """The options of the command."""
+    parser = argparse.ArgumentParser(
+        prog="python -m examples.bottling.demo",
+        description="Translate the shipped clip with the shipped engine.",
+        epilog="example: python -m examples.bottling.demo --out out",
+    )
+    parser.add_argument("--example", type=Path, default=HERE, help="folder of the clip and the engines")
+    parser.add_argument("--out", type=Path, default=Path("out"), help="folder to write")
+    return parser.parse_args(arguments)
+
+
+def choose_engine(example: Path) -> Path:
+    """The plan where it opens on this machine's NVIDIA GPU, else the portable engine; says which and why."""
+    plan, portable = example / GPU_ENGINE, example / CPU_ENGINE
+    try:
+        with closing(open_engine(plan)):
+            print(f"engine   {plan.name} on this machine's NVIDIA GPU")
+        return plan
+    except (EngineError, ManifestError) as refusal:
+        print(f"engine   {portable.name} on the CPU ({plan.name} does not run here: {refusal})")
+    return portable
+
+
+def stream(engine: Path, clip: Path, video: Path, report: Path) -> dict[str, Any]:
+    """Run `runtime.stream`, every frame; return the object that it prints.
+
+    Raises:
+        InlocoError: the stream refused; its own sentence stands on stderr already.
+    """
+    command = [
+        sys.executable, "-m", "runtime.stream", "--engine", engine, "--source", clip, "--sink", video,
+        "--lossless", "--fit", FIT, "--report", report, "--json",
+    ]  # fmt: skip
+    done = subprocess.run([str(word) for word in command], stdout=subprocess.PIPE, text=True, check=False)
+    if done.returncode:
+        raise InlocoError(f"the stream ended with exit code {done.returncode}")
+    result: dict[str, Any] = json.loads(done.stdout)
+    return result
+
+
+def before_after(clip: Path, video: Path, picture: Path, at: int) -> None:
+    """Write frame `at` of the clip and of its translation, left and right."""
+    after = frame_of(video, at)
+    before = fit_frame(frame_of(clip, at), *after.shape[:2], FIT)
+    write_image(picture, np.concatenate([before, after], axis=1))
+
+
+def frame_of(video: Path, index: int) -> Frame:
+    """Frame `index` (from 0) of a video, (H, W, 3) BGR uint8."""
+    with av.open(str(video)) as container:
+        for number, frame in enumerate(container.decode(video=0)):
+            if number == index:
+                return frame.to_ndarray(format="bgr24")
+    raise SourceError(f"{video} has no frame {index}")
+
+
+def latency_table(result: dict[str, Any]) -> str:
+    """Milliseconds of every stage of the stream, one line each."""
+    rows = [f"{'ms':<10}" + "".join(f"{name:>9}" for name in COLUMNS)]
+    for stage in STAGES:
+        figures = result["latency_ms"][stage]
+        rows.append(f"{stage:<10}" + "".join(f"{figures[name]:9.2f}" for name in COLUMNS))
+    pace = f"{result['frames']} frames, {result['fps']:.1f} frames/s, {result['dropped']} dropped"
+    return "\n".join([*rows, f"{pace}, {result['backend']}"])
+
+
+def html_report(folder: Path) -> Path:
+    """The page that the stream wrote."""
+    return next(iter(sorted(folder.glob("*.html"))), folder)
+
+
+if __name__ == "__main__":
+    raise SystemExit(run_command(main))
