@@ -2,8 +2,8 @@
 
     python -m examples.bottling.demo --out out
 
-Leaves in the output folder the translated video, a picture with input and output side by side, and the latency
-report. Imports only what running an engine needs.
+Leaves in the output folder the translated video, a picture with input and output side by side, and the
+latency report. Imports only what running an engine needs.
 """
 
 from __future__ import annotations

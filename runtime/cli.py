@@ -1,0 +1,65 @@
+"""`inloco VERB …`: every command of the project behind one name. `inloco` alone lists them.
+
+    inloco stream --engine cyclegan_int8.onnx --camera 0
+"""
+
+from __future__ import annotations
+
+import runpy
+import sys
+from difflib import get_close_matches
+from importlib.util import find_spec
+
+from runtime.errors import BAD_INPUT, DONE
+
+# Verb → the module that `python -m` runs, and what it does. Named, not imported: a device holds `runtime` only.
+VERBS = {
+    "train": ("models.train", "train a system on your images"),
+    "systems": ("models.list", "list the systems"),
+    "onnx": ("export.onnx", "turn a checkpoint into a frame graph"),
+    "quantize": ("calibration.quantize", "write a precision into a frame graph, and judge it"),
+    "engine": ("export.engine", "build an engine from a frame graph"),
+    "stream": ("runtime.stream", "translate a camera, a video or a folder"),
+    "verify": ("runtime.verify", "prove that an engine is the one its manifest names"),
+    "latency": ("benchmarks.latency", "time engines and write the report"),
+    "overhead": ("benchmarks.overhead", "compare the stream with a bare loop over the engine"),
+}
+
+
+def main() -> int:
+    """Run the command that the first argument names with the arguments that follow."""
+    verb, rest = (sys.argv[1], sys.argv[2:]) if len(sys.argv) > 1 else ("--help", [])
+    if verb in ("-h", "--help"):
+        print(usage())
+        return DONE
+    if verb not in VERBS:
+        near = get_close_matches(verb, VERBS, n=1)
+        hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(VERBS)}"
+        print(f"error: there is no verb {verb!r}; {hint}", file=sys.stderr)
+        return BAD_INPUT
+    return run(verb, rest)
+
+
+def run(verb: str, arguments: list[str]) -> int:
+    """As `python -m MODULE ARGUMENTS`; says so where this installation lacks the module's package."""
+    module, _ = VERBS[verb]
+    package = module.partition(".")[0]
+    if find_spec(package) is None:
+        print(f"error: {verb!r} needs the package {package}/, which this installation lacks", file=sys.stderr)
+        return BAD_INPUT
+    sys.argv = [f"inloco {verb}", *arguments]
+    runpy.run_module(module, run_name="__main__", alter_sys=True)
+    return DONE
+
+
+def usage() -> str:
+    """The verbs, one line each, and an example."""
+    lines = [f"  {verb:<10}{what}" for verb, (_, what) in VERBS.items()]
+    return "\n".join([
+        "usage: inloco VERB [options]   (inloco VERB --help says more)", "", *lines, "",
+        "example: inloco stream --engine cyclegan_int8.onnx --camera 0",
+    ])  # fmt: skip
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
