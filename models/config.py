@@ -3,22 +3,28 @@
 from __future__ import annotations
 
 import dataclasses
+import sys
 from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
 from typing import Any, TypeVar
 
 from models.errors import ConfigError
 
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib  # the same parser, before it joined the standard library
+
 C = TypeVar("C")
 
 
-def build_configs(classes: Sequence[type[C]], values: Mapping[str, Any]) -> list[C]:
+def build_configs(classes: Sequence[type[Any]], values: Mapping[str, Any]) -> list[Any]:
     """One instance of each dataclass; a name that several of them have goes to all of them.
 
     Raises:
         ConfigError: a name that none has (with the nearest one), or a value of another type than the default's.
     """
-    defaults = [dataclasses.asdict(cls()) for cls in classes]  # type: ignore[call-overload]
+    defaults = [dataclasses.asdict(cls()) for cls in classes]
     known = {name for table in defaults for name in table}
     for name in values:
         if name not in known:
@@ -33,19 +39,23 @@ def build_configs(classes: Sequence[type[C]], values: Mapping[str, Any]) -> list
 
 def build_config(cls: type[C], values: Mapping[str, Any]) -> C:
     """One instance of one dataclass; errors as `build_configs`."""
-    return build_configs([cls], values)[0]
+    config: C = build_configs([cls], values)[0]
+    return config
+
+
+def parse_toml(text: str) -> dict[str, Any]:
+    """A TOML document as a dictionary; raises ValueError in the parser's words."""
+    return tomllib.loads(text)
 
 
 def parse_setting(text: str) -> tuple[str, Any]:
     """`width=32` → ("width", 32): the value as in TOML; a bare word is a string."""
-    import tomllib
-
     name, equals, value = text.partition("=")
     if not equals:
         raise ConfigError(f"--set takes NAME=VALUE, got {text!r}")
     try:
-        return name.strip(), tomllib.loads(f"value = {value}")["value"]
-    except tomllib.TOMLDecodeError:
+        return name.strip(), parse_toml(f"value = {value}")["value"]
+    except ValueError:
         return name.strip(), value.strip()
 
 

@@ -31,4 +31,4 @@ def system_class(name: str) -> type[System]:
 def build_system(name: str, settings: Mapping[str, Any] | None = None) -> System:
     """A system with random weights; `settings` override its Config's defaults."""
     cls = system_class(name)
-    return cls(build_config(cls.Config, settings or {}))
+    return cls(build_config(cls.config, settings or {}))

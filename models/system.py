@@ -41,10 +41,16 @@ class Batch:
 
     def to(self: B, device: torch.device) -> B:
         """The same batch on another device."""
-        return type(self)(**{f.name: getattr(self, f.name).to(device, non_blocking=True) for f in fields(self)})
+        return type(self)(**{f.name: _moved(getattr(self, f.name), device) for f in fields(self)})
 
     def __len__(self) -> int:
         return int(getattr(self, fields(self)[0].name).shape[0])
+
+
+def _moved(tensor: Tensor, device: torch.device) -> Tensor:
+    # Channels-last images make convolutions faster on the CPU and on tensor cores.
+    layout = torch.channels_last if tensor.ndim == 4 else torch.preserve_format
+    return tensor.to(device, non_blocking=True, memory_format=layout)
 
 
 def always(clock: Clock) -> bool:
@@ -105,7 +111,7 @@ class Deployable:
 class System(nn.Module):
     """Base of all systems; `__init__(self, cfg: Config)` builds the networks, on the CPU, from torch's generator."""
 
-    Config: ClassVar[type]
+    config: ClassVar[type]  # its frozen settings dataclass
     data: ClassVar[str] = "unpaired"  # the key of models.data.DATASETS that yields this system's batches
     task: ClassVar[str] = "image to image"
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, fields
+from functools import lru_cache
 from pathlib import Path
 from typing import Protocol
 
@@ -52,7 +53,7 @@ class Unpaired:
         random = np.random.default_rng((self.seed, k))
         first = self.a[shuffled_index(self.seed, k, len(self.a))]
         second = self.b[int(random.integers(len(self.b)))]
-        cut = (self.view.take(p, self.view.draw(*p.shape[:2], random)) for p in (first, second))
+        cut = (self.view.take(p, self.view.draw(random)) for p in (first, second))
         return TwoImages(*(to_tensor(pixels) for pixels in cut))
 
 
@@ -76,7 +77,7 @@ class Paired:
                 f"{self.sources.files[index]} is {source.shape[1]}×{source.shape[0]}, its pair "
                 f"{self.targets.files[index]} is {target.shape[1]}×{target.shape[0]}: pairs must be registered"
             )
-        drawn = self.view.draw(*source.shape[:2], np.random.default_rng((self.seed, k)))
+        drawn = self.view.draw(np.random.default_rng((self.seed, k)))
         return Pair(*(to_tensor(self.view.take(pixels, drawn)) for pixels in (source, target)))
 
 
@@ -89,7 +90,7 @@ class OneDomain:
 
     def sample(self, k: int) -> OneImage:
         pixels = self.folder[shuffled_index(self.seed, k, self.images)]
-        drawn = self.view.draw(*pixels.shape[:2], np.random.default_rng((self.seed, k)))
+        drawn = self.view.draw(np.random.default_rng((self.seed, k)))
         return OneImage(to_tensor(self.view.take(pixels, drawn)))
 
 
@@ -139,7 +140,12 @@ def view(cfg: DataConfig) -> View:
 def shuffled_index(seed: int, k: int, count: int) -> int:
     """The k-th index of an endless walk that visits each of `count` images once per pass, in a new order."""
     epoch, position = divmod(k, count)
-    return int(np.random.default_rng((seed, epoch, count)).permutation(count)[position])
+    return _pass_order(seed, epoch, count)[position]
+
+
+@lru_cache(maxsize=8)
+def _pass_order(seed: int, epoch: int, count: int) -> tuple[int, ...]:
+    return tuple(np.random.default_rng((seed, epoch, count)).permutation(count).tolist())
 
 
 def matched(sources: list[Path], targets: list[Path]) -> tuple[list[Path], list[Path]]:

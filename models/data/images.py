@@ -54,7 +54,7 @@ class View:
     load_size: int  # the shorter side is resized to this first; 0 = not
     flip: bool
 
-    def draw(self, height: int, width: int, random: np.random.Generator) -> tuple[float, float, bool]:
+    def draw(self, random: np.random.Generator) -> tuple[float, float, bool]:
         """A crop's relative position and whether it is mirrored, to be shared by the images of a pair."""
         return random.random(), random.random(), self.flip and random.random() < 0.5
 

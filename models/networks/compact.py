@@ -26,7 +26,8 @@ class CompactBlock(nn.Module):
         )  # fmt: skip
 
     def forward(self, x: Tensor) -> Tensor:
-        return x + self.body(x)
+        y: Tensor = self.body(x)
+        return x + y
 
 
 class CompactGenerator(nn.Module):

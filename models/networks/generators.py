@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from torch import nn
 
+from models.blocks.init import init_normal
 from models.errors import ConfigError
 from models.networks.compact import CompactGenerator
 from models.networks.resnet import resnet_generator
@@ -52,9 +53,16 @@ GENERATORS: dict[str, tuple[Callable[[GeneratorConfig], nn.Module], int]] = {
 }
 
 
-def build_generator(cfg: GeneratorConfig) -> nn.Module:
-    """The generator a config names; raises ConfigError with the list of names."""
-    return _entry(cfg)[0](cfg)
+def build_generator(cfg: GeneratorConfig, init: Callable[[nn.Module], None] = init_normal) -> nn.Module:
+    """The generator a config names, with the paper's `init` (the compact one has its own).
+
+    Raises:
+        ConfigError: an unknown name, with the list of names.
+    """
+    network = _entry(cfg)[0](cfg)
+    if not isinstance(network, CompactGenerator):
+        init(network)
+    return network
 
 
 def size_multiple(cfg: GeneratorConfig) -> int:

@@ -20,7 +20,8 @@ class ResidualBlock(nn.Module):
         )  # fmt: skip
 
     def forward(self, x: Tensor) -> Tensor:
-        return x + self.body(x)
+        y: Tensor = self.body(x)
+        return x + y
 
 
 def resnet_generator(

@@ -35,7 +35,7 @@ def unet_generator(
     bias = norm_kind != "batch"
 
     def channels(level: int) -> int:  # of what level `level` receives from above; level 0 is the image
-        return min(8, 2 ** (level - 1)) * width
+        return min(8, 1 << (level - 1)) * width
 
     below: nn.Module | None = None
     for level in reversed(range(levels)):

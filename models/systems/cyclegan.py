@@ -47,7 +47,7 @@ class Config(GeneratorConfig):
 class CycleGan(System):
     """generator_ab: A → B, generator_ba: B → A; critic_a and critic_b judge their domains."""
 
-    Config = Config
+    config = Config
     data = "unpaired"
 
     def __init__(self, cfg: Config) -> None:
@@ -58,11 +58,8 @@ class CycleGan(System):
         )
         self.pool_a, self.pool_b = ImagePool(cfg.pool_size), ImagePool(cfg.pool_size)
         self.game = ADVERSARIAL[cfg.gan]
-        initialised = (self.critic_a, self.critic_b)
-        if cfg.generator != "compact":  # which brings its own
-            initialised += (self.generator_ab, self.generator_ba)
-        for network in initialised:
-            init_normal(network)
+        init_normal(self.critic_a)
+        init_normal(self.critic_b)
 
     def phases(self) -> list[Phase]:
         return [

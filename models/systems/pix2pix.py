@@ -42,7 +42,7 @@ class Config(GeneratorConfig):
 class Pix2Pix(System):
     """generator: source → target; critic: (source, target) → logits."""
 
-    Config = Config
+    config = Config
     data = "paired"
 
     def __init__(self, cfg: Config) -> None:
@@ -50,8 +50,6 @@ class Pix2Pix(System):
         self.generator = build_generator(cfg)
         self.critic = patch_critic(2 * cfg.channels, cfg.critic_width, cfg.critic_field, cfg.norm)
         self.game = ADVERSARIAL[cfg.gan]
-        if cfg.generator != "compact":
-            init_normal(self.generator)
         init_normal(self.critic)
 
     def phases(self) -> list[Phase]:

@@ -1,0 +1,99 @@
+"""A recipe is one flat table: the system's settings, the data's and the training's, without nesting or inheritance."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from models.augment.augment import Augment, no_augment
+from models.augment.diffaugment import DiffAugment
+from models.config import build_configs, parse_setting, parse_toml
+from models.data.datasets import DataConfig
+from models.errors import ConfigError
+from models.registry import system_class
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """How long, how many, how often; progress is counted in kimg, thousands of real images of one domain."""
+
+    system: str = ""
+    total_kimg: float = 100.0
+    batch: int = 1  # over all processes
+    seed: int = 0
+    ema: float = 0.999  # decay per step of the weights that ship; 0 = ship the last step's
+    augment: str = ""  # DiffAugment policies in front of critics: "color,translation,cutout"
+    precision: str = "32-true"  # or "bf16-mixed"
+    accelerator: str = "auto"  # "cpu", "cuda"
+    workers: int = 0  # processes that read images
+    log_every: int = 20  # steps
+    save_every_kimg: float = 5.0
+    grid_every_kimg: float = 5.0
+    grid_images: int = 4
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A complete, typed recipe."""
+
+    train: TrainConfig
+    data: DataConfig
+    system: Any  # the system's Config
+
+    def flat(self) -> dict[str, Any]:
+        """The table that makes this recipe again."""
+        return asdict(self.system) | asdict(self.data) | asdict(self.train)
+
+    def to_toml(self) -> str:
+        """The same as a recipe file."""
+        return "".join(f"{name} = {_toml(value)}\n" for name, value in self.flat().items())
+
+    def augment(self) -> Augment:
+        """What the recipe puts in front of critics."""
+        return DiffAugment(self.train.augment) if self.train.augment else no_augment
+
+
+def read_recipe(path: Path | None, settings: Sequence[str] = ()) -> Recipe:
+    """The recipe of a TOML file with `NAME=VALUE` settings laid over it.
+
+    Raises:
+        ConfigError: the file is missing or not TOML, it names no system, or a setting is unknown or of a wrong type.
+    """
+    values = _read(path) if path else {}
+    values |= dict(parse_setting(text) for text in settings)
+    return make_recipe(values)
+
+
+def make_recipe(values: dict[str, Any]) -> Recipe:
+    """The recipe of a flat table; raises ConfigError as `read_recipe`."""
+    name = values.get("system")
+    if not isinstance(name, str) or not name:
+        raise ConfigError("the recipe names no system; add e.g. system = \"cyclegan\" (see `python -m models.list`)")
+    train, data, system = build_configs([TrainConfig, DataConfig, system_class(name).config], values)
+    if train.batch < 1 or train.total_kimg <= 0:
+        raise ConfigError(f"batch and total_kimg must be positive, got {train.batch} and {train.total_kimg}")
+    return Recipe(train, data, system)
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        values = parse_toml(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(f"cannot read the recipe {path}: {error.strerror}") from error
+    except ValueError as error:
+        raise ConfigError(f"{path} is not TOML: {error}") from error
+    if nested := [name for name, value in values.items() if isinstance(value, dict)]:
+        raise ConfigError(f"{path}: recipes are flat; take {nested[0]!r} out of its [table]")
+    return values
+
+
+def _toml(value: Any) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, str):
+        return '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'
+    if isinstance(value, tuple):
+        return "[" + ", ".join(_toml(item) for item in value) + "]"
+    return repr(value)

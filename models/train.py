@@ -1,0 +1,124 @@
+"""Train any system from a recipe; resumes when the run's folder holds one.
+
+    python -m models.train --recipe models/recipes/cyclegan.toml --set data=photos --set size=256 --out runs/day2night
+    torchrun --nproc-per-node 2 -m models.train --recipe … --out …        (one process per GPU)
+
+RUN/ then holds checkpoint.safetensors (what ships), training.pt (to go on), recipe.toml, samples/*.png and TensorBoard's
+logs (`tensorboard --logdir RUN`).
+"""
+
+from __future__ import annotations
+
+import argparse
+import signal
+from pathlib import Path
+from types import FrameType
+
+import torch
+from torch import Tensor
+from torch.utils.tensorboard import SummaryWriter
+from tqdm import tqdm
+
+from models.errors import ModelsError, run_command
+from models.grid import write_grid
+from models.recipe import Recipe, read_recipe
+from models.trainer import Trainer
+
+STOPPED = 130
+
+
+class StopRequest:
+    """Ctrl-C and SIGTERM ask for a stop after the present step; a second Ctrl-C stops at once."""
+
+    def __init__(self) -> None:
+        self.asked = False
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, self._ask)
+
+    def _ask(self, number: int, frame: FrameType | None) -> None:
+        if self.asked:
+            raise KeyboardInterrupt
+        self.asked = True
+
+
+class Journal:
+    """Scalars and sample grids of a run, for TensorBoard and as files; writes on the first process only."""
+
+    def __init__(self, trainer: Trainer) -> None:
+        self.trainer = trainer
+        self.writer = SummaryWriter(str(trainer.folder)) if trainer.fabric.is_global_zero else None
+
+    def scalars(self, losses: dict[str, Tensor]) -> dict[str, float]:
+        values = {name: float(value) for name, value in losses.items()}
+        if self.writer:
+            for name, value in values.items():
+                self.writer.add_scalar(name, value, self.trainer.step)
+            self.writer.add_scalar("skipped steps", self.trainer.guard.skipped, self.trainer.step)
+        return values
+
+    def grid(self) -> None:
+        if self.writer:
+            path = self.trainer.folder / "samples" / f"{self.trainer.clock.kimg:09.3f}kimg.png"
+            picture = write_grid(path, self.trainer.samples())
+            self.writer.add_image("samples", picture, self.trainer.step, dataformats="HWC")
+
+    def close(self) -> None:
+        if self.writer:
+            self.writer.close()
+
+
+def train(recipe: Recipe, folder: Path) -> bool:
+    """Train until the recipe's end or a stop request; True when the end was reached. Progress is saved either way."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ModelsError(f"cannot write to {folder}: {error.strerror}") from error
+    trainer = Trainer(recipe, folder)
+    resumed = trainer.resume()
+    (folder / "recipe.toml").write_text(recipe.to_toml(), encoding="utf-8")
+    stop, journal = StopRequest(), Journal(trainer)
+    save_every, grid_every = (
+        max(1, round(kimg * 1000 / recipe.train.batch))
+        for kimg in (recipe.train.save_every_kimg, recipe.train.grid_every_kimg)
+    )
+    with tqdm(
+        total=trainer.total_steps, initial=trainer.step, unit="step", disable=not trainer.fabric.is_global_zero,
+        desc=f"{'resuming' if resumed else 'training'} {recipe.train.system}",
+    ) as bar:  # fmt: skip
+        for batch in trainer.batches():
+            losses = trainer.train_step(batch)
+            bar.update()
+            if trainer.step % recipe.train.log_every == 0:
+                values = journal.scalars(losses)
+                bar.set_postfix_str(" ".join(f"{name} {value:.3f}" for name, value in values.items()))
+            if trainer.step % grid_every == 0:
+                journal.grid()
+            if trainer.step % save_every == 0:
+                trainer.save()
+            if stop.asked:
+                break
+    trainer.save()
+    journal.grid()
+    journal.close()
+    return trainer.step >= trainer.total_steps
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(
+        prog="python -m models.train", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--recipe", type=Path, help="flat TOML file")
+    parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="override a setting")
+    parser.add_argument("--out", type=Path, required=True, metavar="RUN", help="folder of the run")
+    parser.add_argument("--threads", type=int, default=0, help="CPU threads (default: all cores)")
+    args = parser.parse_args()
+    if args.threads:
+        torch.set_num_threads(args.threads)
+    recipe = read_recipe(args.recipe, args.set)
+    finished = train(recipe, args.out)
+    print(args.out / "checkpoint.safetensors")
+    return 0 if finished else STOPPED
+
+
+if __name__ == "__main__":
+    raise SystemExit(run_command(main))

@@ -1,0 +1,232 @@
+"""The only training loop: phases in order, one optimiser per network, any number of processes, exact resuming."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning_fabric import Fabric
+from torch import Tensor, nn
+from torch.optim import Optimizer
+from torch.utils.data import DataLoader
+from torch.utils.data import Dataset as TorchDataset
+
+from models.checkpoint import save_checkpoint, shipped_weights
+from models.data.datasets import Dataset, open_dataset, stack
+from models.ema import Ema
+from models.errors import CheckpointError, ModelsError
+from models.recipe import Recipe
+from models.registry import system_class
+from models.system import Batch, Clock, Phase, System
+
+PATIENCE = 20  # consecutive non-finite steps before training gives up
+
+
+class Divergence(ModelsError):
+    """Losses or gradients stay non-finite."""
+
+
+@dataclass
+class Guard:
+    """Counts steps of phases that were skipped because a loss or a gradient was not finite."""
+
+    skipped: int = 0
+    in_a_row: int = 0
+
+    def admit(self, finite: bool, phase: str) -> bool:
+        """Whether the optimiser may step; raises Divergence after PATIENCE refusals in a row."""
+        self.in_a_row = 0 if finite else self.in_a_row + 1
+        self.skipped += not finite
+        if self.in_a_row >= PATIENCE:
+            raise Divergence(
+                f"phase {phase} gave NaN or infinite gradients {PATIENCE} times in a row: lower the learning rate, "
+                "or go on from an earlier checkpoint"
+            )
+        return finite
+
+
+class Trainer:
+    """One run: a recipe, its system, data and optimisers, and the folder it is kept in."""
+
+    def __init__(self, recipe: Recipe, folder: Path) -> None:
+        cfg = recipe.train
+        processes = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))  # set by torchrun
+        self.fabric = Fabric(
+            accelerator=cfg.accelerator, devices=processes, precision=cfg.precision,  # type: ignore[arg-type]
+            strategy="ddp" if processes > 1 else "auto",
+        )  # fmt: skip
+        self.fabric.launch()
+        self.recipe, self.folder = recipe, folder
+        torch.manual_seed(cfg.seed)  # every process starts with the same weights
+        kind = system_class(cfg.system)
+        self.dataset = open_dataset(kind.data, recipe.data, cfg.seed)
+        self.system: System = kind(recipe.system)
+        self.system.augment = recipe.augment()
+        self.system.prepare(stack([self.dataset.sample(k) for k in range(cfg.batch)]))
+        self.system.to(self.fabric.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.phases = self.system.phases()
+        networks = dict.fromkeys(net for phase in self.phases for net in phase.updates)
+        self.optimizers = {net: self.system.optimizer(net) for net in networks}
+        self.base_lr = {net: [group["lr"] for group in opt.param_groups] for net, opt in self.optimizers.items()}
+        self.ema = Ema(self.system, cfg.ema) if cfg.ema else None
+        self.guard = Guard()
+        self.step = 0
+        torch.manual_seed(cfg.seed + 1000 * self.fabric.global_rank + 1)  # …and draws its own noise
+
+    @property
+    def total_steps(self) -> int:
+        return max(1, round(self.recipe.train.total_kimg * 1000 / self.recipe.train.batch))
+
+    @property
+    def clock(self) -> Clock:
+        """The clock at the coming step."""
+        kimg = self.step * self.recipe.train.batch / 1000
+        return Clock(self.step, kimg, self.recipe.train.total_kimg)
+
+    def batches(self) -> Iterator[Batch]:
+        """This process's share of every batch from the present step on, on its device."""
+        cfg, fabric = self.recipe.train, self.fabric
+        if cfg.batch % fabric.world_size:
+            raise ModelsError(f"batch = {cfg.batch} cannot be shared by {fabric.world_size} processes")
+        share = cfg.batch // fabric.world_size
+        steps = range(self.step, self.total_steps)
+        picks = [[s * cfg.batch + fabric.global_rank * share + i for i in range(share)] for s in steps]
+        loader = DataLoader(
+            _Indexed(self.dataset), batch_sampler=picks, num_workers=cfg.workers, collate_fn=stack,
+            persistent_workers=cfg.workers > 0,
+        )  # fmt: skip
+        for batch in loader:
+            yield batch.to(fabric.device)
+
+    def train_step(self, batch: Batch) -> dict[str, Tensor]:
+        """Run every phase that is due; returns losses by "phase/name" (not synchronised with the device)."""
+        clock = self.clock
+        for network, optimizer in self.optimizers.items():
+            factor = self.system.learning_rate(network, clock)
+            for group, lr in zip(optimizer.param_groups, self.base_lr[network], strict=True):
+                group["lr"] = lr * factor
+        log: dict[str, Tensor] = {}
+        for phase in self.phases:
+            if phase.when(clock):
+                log |= run_phase(phase, self.optimizers, batch, self.fabric, self.guard)
+        if self.ema:
+            self.ema.update(self.system, self.step)
+        self.step += 1
+        return log
+
+    def samples(self) -> dict[str, Tensor]:
+        """Rows for the sample grid, made with the weights that would ship."""
+        batch = stack([self.dataset.sample(k) for k in range(self.recipe.train.grid_images)])
+        self.system.eval()
+        with self.ema.applied(self.system) if self.ema else nullcontext():
+            rows = self.system.samples(batch.to(self.fabric.device))
+        self.system.train()
+        return rows
+
+    def save(self) -> None:
+        """Write checkpoint.safetensors and training.pt (rank 0), each whole or not at all."""
+        if not self.fabric.is_global_zero:
+            return
+        self.folder.mkdir(parents=True, exist_ok=True)
+        cfg = self.recipe.train
+        weights = self.ema.shadow if self.ema else shipped_weights(self.system)
+        save_checkpoint(self.folder / "checkpoint.safetensors", self.system, cfg.system, self.clock.kimg, weights)
+        state = {
+            "recipe": self.recipe.flat(), "step": self.step, "system": self.system.state_dict(),
+            "optimizers": [optimizer.state_dict() for optimizer in self.optimizers.values()],
+            "ema": self.ema.shadow if self.ema else {}, "random": _random_state(),
+        }  # fmt: skip
+        partial = self.folder / "training.pt.tmp"
+        torch.save(state, partial)
+        os.replace(partial, self.folder / "training.pt")
+
+    def resume(self) -> bool:
+        """Go on where training.pt stopped, if there is one; the numbers are those of an uninterrupted run.
+
+        Raises:
+            CheckpointError: the file is damaged, or the run had other settings.
+        """
+        path = self.folder / "training.pt"
+        if not path.exists():
+            return False
+        try:
+            state = torch.load(path, map_location=self.fabric.device, weights_only=True)
+        except Exception as error:  # torch raises several unrelated types
+            raise CheckpointError(f"{path} is damaged ({error}); remove it to start again") from error
+        self._same_settings(state["recipe"])
+        self.system.load_state_dict(state["system"])
+        for optimizer, saved in zip(self.optimizers.values(), state["optimizers"], strict=True):
+            optimizer.load_state_dict(saved)
+        if self.ema:
+            self.ema.shadow = state["ema"]
+        self.step = state["step"]
+        _set_random_state(state["random"])
+        return True
+
+    def _same_settings(self, before: dict[str, Any]) -> None:
+        free = {"total_kimg", "workers", "log_every", "save_every_kimg", "grid_every_kimg", "grid_images",
+                "accelerator", "cache_mib", "data", "data_a", "data_b"}  # fmt: skip
+        for name, value in self.recipe.flat().items():
+            if name not in free and before.get(name) != value:
+                raise CheckpointError(
+                    f"{self.folder} holds a run with {name} = {before.get(name)!r}, not {value!r}: "
+                    "give another --out, or the same settings to go on"
+                )
+
+
+def run_phase(
+    phase: Phase, optimizers: dict[nn.Module, Optimizer], batch: Batch, fabric: Fabric, guard: Guard
+) -> dict[str, Tensor]:
+    """Losses, gradients of this phase's networks only, averaged over processes; then one step of their optimisers."""
+    with fabric.autocast():
+        losses = phase.losses(batch)
+    parameters = [p for net in phase.updates for p in net.parameters() if p.requires_grad]
+    for parameter in parameters:
+        parameter.grad = None
+    total = torch.stack([loss.float() for loss in losses.values()]).sum()
+    torch.autograd.backward(total, inputs=parameters)
+    gradients = [p.grad for p in parameters if p.grad is not None]
+    _average(gradients, fabric)
+    # One number says whether all is finite; every process computes the same one.
+    size = torch.stack(torch._foreach_norm(gradients)).sum() if gradients else total
+    if guard.admit(bool(torch.isfinite(size)), phase.name):
+        for network in phase.updates:
+            optimizers[network].step()
+        if phase.after:
+            phase.after()
+    return {f"{phase.name}/{name}": loss.detach() for name, loss in losses.items()}
+
+
+def _average(gradients: list[Tensor], fabric: Fabric) -> None:
+    if fabric.world_size == 1 or not gradients:
+        return
+    flat = torch.cat([gradient.flatten() for gradient in gradients])
+    mean: Tensor = fabric.all_reduce(flat, reduce_op="mean")  # type: ignore[assignment]
+    for gradient, part in zip(gradients, torch.split(mean, [g.numel() for g in gradients]), strict=True):
+        gradient.copy_(part.view_as(gradient))
+
+
+class _Indexed(TorchDataset[Batch]):
+    """torch's map-style view of a dataset's endless sequence."""
+
+    def __init__(self, dataset: Dataset) -> None:
+        self.dataset = dataset
+
+    def __getitem__(self, k: int) -> Batch:
+        return self.dataset.sample(k)
+
+
+def _random_state() -> dict[str, Any]:
+    cuda = torch.cuda.get_rng_state_all() if torch.cuda.is_available() else []
+    return {"cpu": torch.get_rng_state(), "cuda": cuda}
+
+
+def _set_random_state(state: dict[str, Any]) -> None:
+    torch.set_rng_state(state["cpu"].cpu())
+    if state["cuda"] and torch.cuda.is_available():
+        torch.cuda.set_rng_state_all([s.cpu() for s in state["cuda"]])
