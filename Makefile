@@ -55,7 +55,7 @@ define new_environment
 	echo "$(PYTHON) is older than Python 3.$(2), which this needs: name another with PYTHON=..."; exit 2; }
 @$(PYTHON) -m venv --help >/dev/null 2>&1 && $(PYTHON) -c 'import ensurepip' 2>/dev/null || { \
 	echo "$(PYTHON) cannot make environments: install your system's python3-venv package"; exit 2; }
-@rm -rf $(1) && $(PYTHON) -m venv $(1)
+@$(1)/bin/python -c '' 2>/dev/null || { rm -rf $(1) && $(PYTHON) -m venv $(1); }
 endef
 
 $(RUN)/.installed: pyproject.toml constraints.txt
