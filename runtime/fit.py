@@ -1,4 +1,4 @@
-"""Brings a frame to the size of an engine. A fourth way, tiles, works around the engine (runtime/tiling.py)."""
+"""Brings a frame to the size of an engine. A fourth way, tiles, works around the engine (tiling.py)."""
 
 from __future__ import annotations
 

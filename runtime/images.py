@@ -1,4 +1,4 @@
-"""Reads and writes pictures as frames; other channels, another depth or a broken file is an error, never mended."""
+"""Reads and writes pictures as frames; other channels, another depth or a broken file is an error."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from runtime.errors import SinkError, SourceError
 from runtime.frames import Array, Frame
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp")
+cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_ERROR)  # errors only: a damaged file is told once, by us
 _START_OF_IMAGE, _START_OF_SCAN, _END_OF_IMAGE = b"\xff\xd8", b"\xff\xda", b"\xff\xd9"  # JPEG markers
 
 
@@ -27,7 +28,7 @@ def list_images(where: str | Path) -> list[Path]:
     else:
         folder = Path(where)
         if not folder.is_dir():
-            raise SourceError(f"there is no folder {folder}; give a folder of pictures or a glob like 'in/*.png'")
+            raise SourceError(f"there is no folder {folder}; give a folder or a glob like 'in/*.png'")
         paths = list(folder.iterdir())
     pictures = sorted(path for path in paths if path.suffix.lower() in IMAGE_SUFFIXES and path.is_file())
     if not pictures:

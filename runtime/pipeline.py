@@ -1,0 +1,213 @@
+"""source → mailbox → engine → mailbox → sink, each in its own thread; nobody spins and nothing grows.
+
+In realtime the newest frame wins, in both mailboxes, and drops are counted; otherwise nothing is dropped.
+The engine is opened, used and closed by one thread, as CUDA wants it; so is the source.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from threading import Event, Thread
+from time import monotonic
+
+from runtime.compare import side_by_side
+from runtime.engine import Engine
+from runtime.errors import InlocoError
+from runtime.frames import Array, Frame
+from runtime.mailbox import Mailbox
+from runtime.no_signal import draw_no_signal
+from runtime.sinks import Mark, Sink, SinkClosed
+from runtime.sources import Source
+from runtime.stats import Passage, StreamStats
+
+SILENCE_S = 0.7  # a camera that gives nothing for so long has no signal
+_POLL_S = 0.2  # how often a sink looks whether the camera is silent, and shows NO SIGNAL while it is
+_QUEUE = 4  # frames between two threads where nothing is dropped
+_PROGRESS_S = 0.25
+_PATIENCE_S = 1.0  # with a source that hangs in a read when the stream is stopped
+
+
+@dataclass(frozen=True)
+class Stages:
+    """What a pipeline joins. Each is called by the one thread that it belongs to."""
+
+    open_source: Callable[[], Source]
+    prepare: Callable[[Frame], Frame]  # to what the engine takes; may raise FrameError
+    open_engine: Callable[[], tuple[Engine, dict[str, Array]]]  # and its inputs beside the frame
+    sink: Sink
+
+
+@dataclass(frozen=True)
+class Mode:
+    """How frames pass."""
+
+    realtime: bool = False
+    frames: int | None = None  # end after so many translated frames
+    compare: bool = False  # deliver the original beside the translated frame
+
+
+@dataclass
+class _Item:
+    """A frame on its way and the times of its Passage so far."""
+
+    mark: Mark
+    frame: Frame  # as the engine takes it
+    captured: float
+    ready: float
+    picture: Frame | None = None  # translated
+    submitted: float = 0.0
+    translated: float = 0.0
+
+
+class Pipeline:
+    """Runs a stream once; `stats` may be read at any time, `stop` called from anywhere."""
+
+    def __init__(self, stages: Stages, mode: Mode, stopping: Event | None = None) -> None:
+        self.stats = StreamStats()
+        self.backend = ""
+        self.no_signal = 0  # pictures delivered in place of a lost camera's
+        self._stages = stages
+        self._mode = mode
+        self._stopping = stopping or Event()
+        capacity = 1 if mode.realtime else _QUEUE
+        self._inbox: Mailbox[_Item] = Mailbox(capacity, mode.realtime)
+        self._outbox: Mailbox[_Item] = Mailbox(capacity, mode.realtime)
+        self._delivered = Event()
+        self._error: BaseException | None = None
+        self._live = False
+        self._reading_since: float | None = None
+        self._last_picture: Frame | None = None
+
+    @property
+    def dropped(self) -> int:
+        """Frames that a newer one replaced before they were translated or delivered."""
+        return self._inbox.dropped + self._outbox.dropped
+
+    def run(self, progress: Callable[[], None] = lambda: None) -> None:
+        """Stream until the source ends, `stop` is called or `frames` are delivered; `progress` four times a second.
+
+        Raises the first error of any thread, after the sink was aborted.
+        """
+        jobs = (self._capture, self._translate, self._deliver)
+        capture, *workers = [Thread(target=self._guard, args=(job,), daemon=True) for job in jobs]
+        for thread in (capture, *workers):
+            thread.start()
+        while not self._delivered.wait(_PROGRESS_S):
+            progress()
+        for thread in workers:
+            thread.join()
+        capture.join(_PATIENCE_S)
+        if self._error is not None:
+            raise self._error
+
+    def stop(self) -> None:
+        """Take no further frame and finish those on their way."""
+        self._stopping.set()
+        self._inbox.close()
+
+    def _guard(self, job: Callable[[], None]) -> None:
+        """Run a thread's job; its error, if it is the first, ends all."""
+        try:
+            job()
+        except BaseException as error:
+            self._error = self._error or error
+            self._stopping.set()
+            self._inbox.clear()
+            self._outbox.clear()
+
+    def _capture(self) -> None:
+        source = self._stages.open_source()
+        try:
+            self._live = source.live
+            sequence = 0
+            while not self._stopping.is_set() and self._capture_one(source, sequence):
+                sequence += 1
+        except InlocoError:
+            if not self._stopping.is_set():  # what is read ahead of a stop is nobody's loss
+                raise
+        finally:
+            source.close()
+        self._inbox.close()  # not after an error: what follows must not take it for the end
+
+    def _capture_one(self, source: Source, sequence: int) -> bool:
+        self._reading_since = monotonic()
+        shot = source.read()
+        self._reading_since = None
+        if shot is None:
+            return False
+        frame = self._stages.prepare(shot.frame)
+        mark = Mark(sequence, shot.media_s, shot.name)
+        return self._inbox.put(_Item(mark, frame, shot.captured, monotonic()))
+
+    def _translate(self) -> None:
+        engine, controls = self._stages.open_engine()
+        try:
+            self.backend = engine.backend
+            in_flight: deque[_Item] = deque()
+            while in_flight or not self._inbox.finished:
+                item = self._inbox.get(timeout_s=0 if in_flight else None)
+                if item is not None:
+                    item.submitted = monotonic()
+                    frame = {"frame": item.frame[None]} if engine.manifest.frame else {}
+                    engine.submit(frame | controls)
+                    in_flight.append(item)
+                if in_flight and (item is None or len(in_flight) == engine.depth):
+                    self._collect(engine, in_flight.popleft())
+        finally:
+            engine.close()
+        self._outbox.close()
+
+    def _collect(self, engine: Engine, item: _Item) -> None:
+        # The engine's buffer is used again while the sink still writes: the sink gets a copy.
+        item.picture = engine.collect()["translated"][0].copy()
+        item.translated = monotonic()
+        self._outbox.put(item)
+
+    def _deliver(self) -> None:
+        sink = self._stages.sink
+        try:
+            while not self._outbox.finished:
+                item = self._outbox.get(_POLL_S if self._live else None)
+                if item is not None:
+                    self._deliver_one(sink, item)
+                elif self._is_silent():
+                    self._show_no_signal(sink)
+            if self._error is None:
+                sink.close()
+        except SinkClosed:
+            self._cancel()
+            sink.close()
+        finally:
+            sink.abort()
+            self._delivered.set()
+
+    def _deliver_one(self, sink: Sink, item: _Item) -> None:
+        assert item.picture is not None
+        picture = side_by_side(item.frame, item.picture) if self._mode.compare else item.picture
+        sink.write(picture, item.mark)
+        self._last_picture = picture
+        self.stats.record(
+            Passage(item.captured, item.ready, item.submitted, item.translated, monotonic())
+        )
+        if self.stats.frames == self._mode.frames:
+            self._cancel()
+
+    def _cancel(self) -> None:
+        """End now: forget the frames on their way."""
+        self._stopping.set()
+        self._inbox.clear()
+        self._outbox.clear()
+
+    def _is_silent(self) -> bool:
+        since = self._reading_since
+        return self._live and since is not None and monotonic() - since > SILENCE_S
+
+    def _show_no_signal(self, sink: Sink) -> None:
+        """In the size of the pictures before it, at the time it is: a video shows how long the camera was away."""
+        if self._last_picture is not None and not self._stopping.is_set():
+            height, width, channels = self._last_picture.shape
+            picture = draw_no_signal((height, width, channels), str(self._last_picture.dtype))
+            sink.write(picture, Mark(-1, monotonic(), "no_signal"))
+            self.no_signal += 1

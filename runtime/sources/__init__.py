@@ -1,0 +1,66 @@
+"""Where frames come from: one URI grammar, one small file each.
+
+    v4l2:0                        a camera of this machine (--camera 0 is short for it)
+    rtsp://host/path  http://…    a camera on the network (RTSP; MJPEG over HTTP)
+    clip.mp4                      a video file
+    folder/  'in/*.png'  a.png    pictures
+    synthetic:640x480@30          a moving pattern; without @FPS as fast as frames are taken
+"""
+
+from __future__ import annotations
+
+import re
+from functools import partial
+from glob import has_magic
+from importlib import import_module
+from pathlib import Path
+from threading import Event
+
+from runtime.errors import SourceError
+from runtime.images import IMAGE_SUFFIXES
+from runtime.manifest import ImagePort
+from runtime.sources.reconnect import ReconnectingSource
+from runtime.sources.source import Shot, Source
+
+__all__ = ["SOURCES", "Shot", "Source", "open_source"]
+
+# Scheme → function (rest or URI, port) -> Source, loaded when asked for.
+SOURCES = {
+    "v4l2": "runtime.sources.v4l2:open_v4l2",
+    "rtsp": "runtime.sources.network:open_network",
+    "rtsps": "runtime.sources.network:open_network",
+    "http": "runtime.sources.network:open_network",
+    "https": "runtime.sources.network:open_network",
+    "synthetic": "runtime.sources.synthetic:open_synthetic",
+    "file": "runtime.sources.video:open_video",
+}
+_PICTURES = "runtime.sources.pictures:open_pictures"
+_SCHEME = re.compile(r"([a-z][a-z0-9+]+):(.*)", re.DOTALL)
+
+
+def open_source(uri: str, port: ImagePort, stopping: Event | None = None) -> Source:
+    """Open what `uri` names, giving frames with the channels and type of `port`; a camera reconnects.
+
+    `stopping`, once set, ends the wait for a lost camera. Raises SourceError when it cannot be opened.
+    """
+    target, argument = _resolve(uri)
+    module, name = target.split(":")
+    open_once = partial(getattr(import_module(module), name), argument, port)
+    source: Source = open_once()
+    if not source.live or uri.startswith("synthetic:"):
+        return source
+    return ReconnectingSource(open_once, source, stopping or Event())
+
+
+def _resolve(uri: str) -> tuple[str, str]:
+    """The opener of a URI and what it takes: the rest after the scheme, or the whole of a network URI."""
+    path = Path(uri)
+    if path.is_dir() or path.suffix.lower() in IMAGE_SUFFIXES or (has_magic(uri) and ":" not in uri):
+        return _PICTURES, uri
+    match = _SCHEME.fullmatch(uri)
+    if match is None or path.exists():
+        return SOURCES["file"], uri
+    scheme, rest = match.groups()
+    if scheme not in SOURCES:
+        raise SourceError(f"unknown source {scheme!r} in {uri!r}; there are {', '.join(SOURCES)} and paths")
+    return SOURCES[scheme], uri if rest.startswith("//") else rest

@@ -1,0 +1,83 @@
+"""Frames out of a container or a network stream through FFmpeg's libraries (PyAV)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from time import monotonic
+from typing import Any
+
+import av
+from av.error import FFmpegError
+
+from runtime.errors import SourceError
+from runtime.frames import Frame
+from runtime.manifest import ImagePort
+
+# (channels, type) of a frame → FFmpeg's name of that pixel format.
+PIXEL_FORMATS = {
+    (3, "uint8"): "bgr24",
+    (1, "uint8"): "gray",
+    (3, "uint16"): "bgr48le",
+    (1, "uint16"): "gray16le",
+}
+_SIXTEEN_BIT = ("16le", "16be", "12le", "12be", "10le", "10be", "14le", "14be")
+_REMEMBERED = 64  # arrivals of packets whose frames are still inside the decoder
+
+
+class Decoder:
+    """The first video stream of `url`. `timeout_s` bounds the opening and every read of a network stream."""
+
+    def __init__(
+        self, url: str, port: ImagePort, options: dict[str, str] | None = None, timeout_s: float | None = None
+    ) -> None:
+        self._port = port
+        self._live = timeout_s is not None
+        try:
+            self.container = av.open(url, options=options, timeout=timeout_s)
+        except (FFmpegError, OSError) as error:
+            raise SourceError(f"cannot open {url}: {reason(error)}") from error
+        if not self.container.streams.video:
+            self.container.close()
+            raise SourceError(f"{url} has no video stream")
+        self.stream = self.container.streams.video[0]
+        # The other cores belong to the engine, and frame threads would delay every frame.
+        self.stream.codec_context.thread_count = 1
+        self._check_depth(url)
+        self._arrivals: dict[int | None, float] = {}
+
+    def _check_depth(self, url: str) -> None:
+        name = self.stream.codec_context.pix_fmt or ""
+        if self._port.dtype == "uint16" and not name.endswith(_SIXTEEN_BIT):
+            self.container.close()
+            raise SourceError(f"{url} has 8-bit pixels ({name}), the engine takes 16-bit ones")
+
+    def frames(self) -> Iterator[tuple[av.VideoFrame, float]]:
+        """Every frame with the time at which its packet came from the network, or was asked of a file."""
+        started = monotonic()
+        for packet in self.container.demux(self.stream):
+            if packet.is_corrupt and not self._live:
+                raise SourceError("a packet is cut off")
+            self._remember(packet.pts, monotonic() if self._live else started)
+            for frame in packet.decode():
+                yield frame, self._arrivals.pop(frame.pts, started)
+            started = monotonic()
+
+    def _remember(self, pts: int | None, arrival: float) -> None:
+        self._arrivals[pts] = arrival
+        if len(self._arrivals) > _REMEMBERED:
+            del self._arrivals[next(iter(self._arrivals))]
+
+    def to_frame(self, picture: av.VideoFrame) -> Frame:
+        """(H, W, C) in the channels and type that the engine takes."""
+        name = PIXEL_FORMATS[self._port.channels, self._port.dtype]
+        pixels = picture.to_ndarray(format=name)
+        return pixels if pixels.ndim == 3 else pixels[:, :, None]
+
+    def close(self) -> None:
+        """Close the connection or file; calling it twice is harmless."""
+        self.container.close()
+
+
+def reason(error: Any) -> str:
+    """FFmpeg's own words for an error, without its number."""
+    return str(getattr(error, "strerror", None) or error)
