@@ -14,6 +14,7 @@ set -euo pipefail
 
 SUITE=bookworm
 PACKAGES=python3,python3-venv,make,git
+keep='' top=''
 CLONE=/srv/inloco # the data folder, where there is one, stands beside it as it does beside the checkout
 
 say() { printf '\n== %s\n' "$*"; }
@@ -23,7 +24,7 @@ die() {
 }
 
 main() {
-    local tests=no keep='' reuse=no checkout
+    local tests=no reuse=no checkout
     local words=("$@")
     while [ $# -gt 0 ]; do
         case $1 in
@@ -42,7 +43,7 @@ main() {
     fi
     checkout=$(cd "$(dirname "$0")/../.." && pwd)
     top=${keep:-$(mktemp -d "${TMPDIR:-/var/tmp}/inloco-fresh.XXXXXX")}
-    trap 'leave "$keep"' EXIT
+    trap leave EXIT
     [ $reuse = yes ] && [ -x "$top/usr/bin/git" ] || make_system
     mount_system "$checkout"
     prove_demo
@@ -50,10 +51,12 @@ main() {
     say "proved on $(inside cat /etc/debian_version) with nothing but $PACKAGES added"
 }
 
-# $1 = not empty: keep the folder.
 leave() {
-    umount --recursive "$top"/proc "$top"/sys "$top"/dev/shm "$top"/mnt/* "$top"/srv/* 2>/dev/null || true
-    [ -n "$1" ] || rm -rf --one-file-system "$top"
+    local place
+    while read -r _ place _; do
+        case $place in "$top"/*) umount "$place" ;; esac
+    done < <(tac /proc/mounts)
+    [ -n "$keep" ] || rm -rf --one-file-system "$top"
 }
 
 make_system() {
@@ -89,8 +92,9 @@ mount_system() {
 
 # Show $1 of the host as $2 of the system, read-only.
 bring() {
+    if mountpoint -q "$top$2"; then return; fi
     if [ -d "$1" ]; then mkdir -p "$top$2"; else mkdir -p "$top$(dirname "$2")" && touch "$top$2"; fi
-    mountpoint -q "$top$2" || mount --bind "$1" "$top$2"
+    mount --bind "$1" "$top$2"
     mount -o remount,bind,ro "$top$2"
 }
 
