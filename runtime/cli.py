@@ -12,7 +12,7 @@ from importlib.util import find_spec
 
 from runtime.errors import BAD_INPUT, DONE
 
-# Verb → the module that `python -m` runs, and what it does. Named, not imported: a device holds `runtime` only.
+# Verb → the module that `python -m` runs, and what it does; by name, since a device holds `runtime` only.
 VERBS = {
     "train": ("models.train", "train a system on your images"),
     "systems": ("models.list", "list the systems"),

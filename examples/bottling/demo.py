@@ -66,10 +66,10 @@ def choose_engine(example: Path) -> Path:
     plan, portable = example / GPU_ENGINE, example / CPU_ENGINE
     try:
         with closing(open_engine(plan)):
-            print(f"engine   {plan.name} on this machine's NVIDIA GPU")
+            print(f"engine   {plan.name} on this machine's NVIDIA GPU", flush=True)
         return plan
     except (EngineError, ManifestError) as refusal:
-        print(f"engine   {portable.name} on the CPU ({plan.name} does not run here: {refusal})")
+        print(f"engine   {portable.name} on the CPU; {plan.name} does not run here: {refusal}", flush=True)
     return portable
 
 

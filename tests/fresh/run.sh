@@ -61,6 +61,7 @@ leave() {
 
 make_system() {
     local mirror=${DEBIAN_MIRROR:-}
+    # shellcheck disable=SC2016  # apt expands $(REPO_URI), not the shell
     [ -n "$mirror" ] || mirror=$(apt-get indextargets --format '$(REPO_URI)' 'Created-By: Packages' \
         "Release: $SUITE" 2>/dev/null | head -n 1)
     [ -n "$mirror" ] || die "this machine's apt knows no mirror of Debian $SUITE: name one in DEBIAN_MIRROR"
@@ -99,8 +100,10 @@ bring() {
 }
 
 inside() {
-    env -i HOME="$HOME" PATH=/usr/sbin:/usr/bin:/sbin:/bin LANG=C.UTF-8 CI="${CI:-}" \
-        $(env | grep -E '^(PIP_[A-Z_]*|(http|https|no)_proxy)=' || true) chroot "$top" "$@"
+    local settings
+    mapfile -t settings < <(env | grep -E '^(PIP_[A-Z_]*|(http|https|no)_proxy)=')
+    env -i HOME="$HOME" PATH=/usr/sbin:/usr/bin:/sbin:/bin LANG=C.UTF-8 CI="${CI:-}" "${settings[@]}" \
+        chroot "$top" "$@"
 }
 
 in_clone() { inside sh -ec "cd $CLONE && $1"; }
