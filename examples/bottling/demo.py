@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import shlex
 import subprocess
 import sys
 from contextlib import closing
@@ -20,18 +21,17 @@ import av
 import numpy as np
 
 from runtime.engine import open_engine
-from runtime.errors import EngineError, InlocoError, ManifestError, SourceError, run_command
+from runtime.errors import DONE, EngineError, InlocoError, ManifestError, SourceError, run_command
 from runtime.fit import fit_frame
 from runtime.frames import Frame
 from runtime.images import write_image
+from runtime.report import latency_table
 
 HERE = Path(__file__).resolve().parent
 CLIP = "degraded.mp4"
 GPU_ENGINE = "cyclegan_fp16.plan"
 CPU_ENGINE = "cyclegan_int8.onnx"
 FIT = "letterbox"
-STAGES = ("capture", "queue", "compute", "sink", "age")
-COLUMNS = ("mean", "p50", "p95", "p99", "max")
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -45,8 +45,8 @@ def main(arguments: list[str] | None = None) -> int:
     result = stream(engine, clip, video, report)
     before_after(clip, video, picture, at=result["frames"] // 2)
     print(latency_table(result))
-    print(f"video    {video}\npicture  {picture}\nreport   {html_report(report)}")
-    return 0
+    print(f"video    {video}\npicture  {picture}\nreport   {report / 'report.html'}")
+    return DONE
 
 
 def parse(arguments: list[str] | None) -> argparse.Namespace:
@@ -79,11 +79,13 @@ def stream(engine: Path, clip: Path, video: Path, report: Path) -> dict[str, Any
     Raises:
         InlocoError: the stream refused; its own sentence stands on stderr already.
     """
-    command = [
-        sys.executable, "-m", "runtime.stream", "--engine", engine, "--source", clip, "--sink", video,
+    words = [
+        "-m", "runtime.stream", "--engine", engine, "--source", clip, "--sink", video,
         "--lossless", "--fit", FIT, "--report", report, "--json",
     ]  # fmt: skip
-    done = subprocess.run([str(word) for word in command], stdout=subprocess.PIPE, text=True, check=False)
+    command = [sys.executable, *map(str, words)]
+    print("command ", shlex.join(["python", *command[1:]]), flush=True)
+    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False)
     if done.returncode:
         raise InlocoError(f"the stream ended with exit code {done.returncode}")
     result: dict[str, Any] = json.loads(done.stdout)
@@ -104,21 +106,6 @@ def frame_of(video: Path, index: int) -> Frame:
             if number == index:
                 return frame.to_ndarray(format="bgr24")
     raise SourceError(f"{video} has no frame {index}")
-
-
-def latency_table(result: dict[str, Any]) -> str:
-    """Milliseconds of every stage of the stream, one line each."""
-    rows = [f"{'ms':<10}" + "".join(f"{name:>9}" for name in COLUMNS)]
-    for stage in STAGES:
-        figures = result["latency_ms"][stage]
-        rows.append(f"{stage:<10}" + "".join(f"{figures[name]:9.2f}" for name in COLUMNS))
-    pace = f"{result['frames']} frames, {result['fps']:.1f} frames/s, {result['dropped']} dropped"
-    return "\n".join([*rows, f"{pace}, {result['backend']}"])
-
-
-def html_report(folder: Path) -> Path:
-    """The page that the stream wrote."""
-    return next(iter(sorted(folder.glob("*.html"))), folder)
 
 
 if __name__ == "__main__":
