@@ -161,12 +161,13 @@ def _from_json(values: Any, path: Path) -> Manifest:
     if schema > SCHEMA:
         raise ManifestError(f"{path} has schema {schema}, this runtime reads up to {SCHEMA}: update inloco")
     try:
-        return _build(Manifest, values | {
+        manifest: Manifest = _build(Manifest, values | {
             "frame": _build(ImagePort, values["frame"]) if values.get("frame") else None,
             "translated": tuple(_build(ImagePort, item) for item in values.get("translated", ())),
             "outputs": tuple(_build(Output, item) for item in values.get("outputs", ())),
             "controls": tuple(_build(Control, item) for item in values.get("controls", ())),
         })
+        return manifest
     except (KeyError, TypeError, ValueError) as error:
         raise ManifestError(f"{path} is damaged ({error}): copy it again, or export again") from error
 

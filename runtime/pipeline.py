@@ -67,6 +67,7 @@ class Pipeline:
     def __init__(self, stages: Stages, mode: Mode, stopping: Event | None = None) -> None:
         self.stats = StreamStats()
         self.backend = ""
+        self.realtime = mode.realtime
         self.no_signal = 0  # pictures delivered in place of a lost camera's
         self._stages = stages
         self._mode = mode
@@ -94,8 +95,13 @@ class Pipeline:
         capture, *workers = [Thread(target=self._guard, args=(job,), daemon=True) for job in jobs]
         for thread in (capture, *workers):
             thread.start()
-        while not self._delivered.wait(_PROGRESS_S):
-            progress()
+        try:
+            while not self._delivered.wait(_PROGRESS_S):
+                progress()
+        except BaseException as error:  # a second Ctrl-C: nothing half-written stays even then
+            self._fail(error)
+            self._delivered.wait(_PATIENCE_S)
+            raise
         for thread in workers:
             thread.join()
         capture.join(_PATIENCE_S)
@@ -112,10 +118,11 @@ class Pipeline:
         try:
             job()
         except BaseException as error:
-            self._error = self._error or error
-            self._stopping.set()
-            self._inbox.clear()
-            self._outbox.clear()
+            self._fail(error)
+
+    def _fail(self, error: BaseException) -> None:
+        self._error = self._error or error
+        self._cancel()
 
     def _capture(self) -> None:
         source = self._stages.open_source()

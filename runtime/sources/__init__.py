@@ -20,9 +20,9 @@ from runtime.errors import SourceError
 from runtime.images import IMAGE_SUFFIXES
 from runtime.manifest import ImagePort
 from runtime.sources.reconnect import ReconnectingSource
-from runtime.sources.source import Shot, Source
+from runtime.sources.source import Shot, Source, without_password
 
-__all__ = ["SOURCES", "Shot", "Source", "open_source"]
+__all__ = ["CAMERAS", "SOURCES", "Shot", "Source", "is_live", "open_source", "without_password"]
 
 # Scheme → function (rest or URI, port) -> Source, loaded when asked for.
 SOURCES = {
@@ -34,6 +34,7 @@ SOURCES = {
     "synthetic": "runtime.sources.synthetic:open_synthetic",
     "file": "runtime.sources.video:open_video",
 }
+CAMERAS = ("v4l2", "rtsp", "rtsps", "http", "https")  # may be lost and come back
 _PICTURES = "runtime.sources.pictures:open_pictures"
 _SCHEME = re.compile(r"([a-z][a-z0-9+]+):(.*)", re.DOTALL)
 
@@ -47,9 +48,15 @@ def open_source(uri: str, port: ImagePort, stopping: Event | None = None) -> Sou
     module, name = target.split(":")
     open_once = partial(getattr(import_module(module), name), argument, port)
     source: Source = open_once()
-    if not source.live or uri.startswith("synthetic:"):
-        return source
-    return ReconnectingSource(open_once, source, stopping or Event())
+    if uri.partition(":")[0] in CAMERAS:
+        return ReconnectingSource(open_once, source, stopping or Event())
+    return source
+
+
+def is_live(uri: str) -> bool:
+    """Whether frames come at their own pace, so that realtime is the natural mode."""
+    scheme, _, rest = uri.partition(":")
+    return scheme in CAMERAS or (scheme == "synthetic" and "@" in rest)
 
 
 def _resolve(uri: str) -> tuple[str, str]:

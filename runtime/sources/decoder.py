@@ -12,6 +12,7 @@ from av.error import FFmpegError
 from runtime.errors import SourceError
 from runtime.frames import Frame
 from runtime.manifest import ImagePort
+from runtime.sources.source import without_password
 
 # (channels, type) of a frame → FFmpeg's name of that pixel format.
 PIXEL_FORMATS = {
@@ -30,19 +31,20 @@ class Decoder:
     def __init__(
         self, url: str, port: ImagePort, options: dict[str, str] | None = None, timeout_s: float | None = None
     ) -> None:
+        name = without_password(url)
         self._port = port
         self._live = timeout_s is not None
         try:
             self.container = av.open(url, options=options, timeout=timeout_s)
         except (FFmpegError, OSError) as error:
-            raise SourceError(f"cannot open {url}: {reason(error)}") from error
+            raise SourceError(f"cannot open {name}: {reason(error)}") from error
         if not self.container.streams.video:
             self.container.close()
-            raise SourceError(f"{url} has no video stream")
+            raise SourceError(f"{name} has no video stream")
         self.stream = self.container.streams.video[0]
         # The other cores belong to the engine, and frame threads would delay every frame.
         self.stream.codec_context.thread_count = 1
-        self._check_depth(url)
+        self._check_depth(name)
         self._arrivals: dict[int | None, float] = {}
 
     def _check_depth(self, url: str) -> None:
@@ -52,15 +54,14 @@ class Decoder:
             raise SourceError(f"{url} has 8-bit pixels ({name}), the engine takes 16-bit ones")
 
     def frames(self) -> Iterator[tuple[av.VideoFrame, float]]:
-        """Every frame with the time at which its packet came from the network, or was asked of a file."""
-        started = monotonic()
+        """Every frame with the time at which its packet arrived, which a decoder may hold for some frames."""
         for packet in self.container.demux(self.stream):
             if packet.is_corrupt and not self._live:
                 raise SourceError("a packet is cut off")
-            self._remember(packet.pts, monotonic() if self._live else started)
+            arrived = monotonic()
+            self._remember(packet.pts, arrived)
             for frame in packet.decode():
-                yield frame, self._arrivals.pop(frame.pts, started)
-            started = monotonic()
+                yield frame, self._arrivals.pop(frame.pts, arrived)
 
     def _remember(self, pts: int | None, arrival: float) -> None:
         self._arrivals[pts] = arrival

@@ -7,7 +7,7 @@ from av.error import FFmpegError
 from runtime.errors import SourceError
 from runtime.manifest import ImagePort
 from runtime.sources.decoder import Decoder, reason
-from runtime.sources.source import Shot
+from runtime.sources.source import Shot, without_password
 
 TIMEOUT_S = 5.0
 _LOW_DELAY = {"fflags": "nobuffer", "flags": "low_delay", "analyzeduration": "500000"}
@@ -21,7 +21,7 @@ class NetworkSource:
     live = True
 
     def __init__(self, url: str, port: ImagePort) -> None:
-        self._url = url
+        self._name = without_password(url)
         self._decoder = Decoder(url, port, _RTSP if url.startswith("rtsp") else _LOW_DELAY, TIMEOUT_S)
         self._frames = self._decoder.frames()
 
@@ -29,9 +29,9 @@ class NetworkSource:
         try:
             picture, captured = next(self._frames)
         except StopIteration:
-            raise SourceError(f"{self._url} has ended") from None
+            raise SourceError(f"{self._name} has ended") from None
         except (FFmpegError, OSError) as error:
-            raise SourceError(f"{self._url} was lost: {reason(error)}") from error
+            raise SourceError(f"{self._name} was lost: {reason(error)}") from error
         return Shot(self._decoder.to_frame(picture), captured, captured)
 
     def close(self) -> None:

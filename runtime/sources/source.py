@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -28,3 +29,8 @@ class Source(Protocol):
 
     def close(self) -> None:
         """Free the device or file; calling it twice is harmless."""
+
+
+def without_password(uri: str) -> str:
+    """A URI as it may stand in messages and reports."""
+    return re.sub(r"(//[^/@:]*):[^/@]*@", r"\1:…@", uri)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from time import monotonic
 
 from av.error import FFmpegError
 
@@ -27,8 +28,9 @@ class VideoSource:
         self._rate = float(self._decoder.stream.average_rate or _NOMINAL_FPS)
 
     def read(self) -> Shot | None:
+        captured = monotonic()
         try:
-            picture, captured = next(self._frames)
+            picture, _ = next(self._frames)
         except StopIteration:
             self._check_whole()
             return None
