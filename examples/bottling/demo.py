@@ -95,7 +95,8 @@ def stream(engine: Path, clip: Path, video: Path, report: Path) -> dict[str, Any
 def before_after(clip: Path, video: Path, picture: Path, at: int) -> None:
     """Write frame `at` of the clip and of its translation, left and right."""
     after = frame_of(video, at)
-    before = fit_frame(frame_of(clip, at), *after.shape[:2], FIT)
+    height, width, _ = after.shape
+    before = fit_frame(frame_of(clip, at), height, width, FIT)
     write_image(picture, np.concatenate([before, after], axis=1))
 
 
