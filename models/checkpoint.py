@@ -126,10 +126,13 @@ def shipped_weights(system: System) -> dict[str, Tensor]:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(prog="python -m models.checkpoint", description=__doc__.split("\n\n")[0])
-    parser.add_argument("checkpoint", type=Path)
+    """Keep one deployable of a checkpoint."""
+    parser = argparse.ArgumentParser(
+        prog="python -m models.checkpoint", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("checkpoint", type=Path, help="checkpoint.safetensors of a run")
     parser.add_argument("--part", required=True, help="the deployable to keep, e.g. ab")
-    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--out", type=Path, required=True, help="the smaller checkpoint to write")
     args = parser.parse_args()
     strip_checkpoint(args.checkpoint, args.part, args.out)
     print(args.out)

@@ -16,6 +16,7 @@ from runtime.errors import BAD_INPUT, DONE
 VERBS = {
     "train": ("models.train", "train a system on your images"),
     "systems": ("models.list", "list the systems"),
+    "checkpoint": ("models.checkpoint", "keep one generator of a checkpoint"),
     "onnx": ("export.onnx", "turn a checkpoint into a frame graph"),
     "quantize": ("calibration.quantize", "write a precision into a frame graph, and judge it"),
     "engine": ("export.engine", "build an engine from a frame graph"),
@@ -54,7 +55,7 @@ def run(verb: str, arguments: list[str]) -> int:
 
 def usage() -> str:
     """The verbs, one line each, and an example."""
-    lines = [f"  {verb:<10}{what}" for verb, (_, what) in VERBS.items()]
+    lines = [f"  {verb:<12}{what}" for verb, (_, what) in VERBS.items()]
     return "\n".join([
         "usage: inloco VERB [options]   (inloco VERB --help says more)", "", *lines, "",
         "example: inloco stream --engine cyclegan_int8.onnx --camera 0",
