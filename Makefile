@@ -31,7 +31,7 @@ lint: $(DEV)/.installed ## ruff and mypy --strict
 	@$(DEV)/bin/mypy
 
 bench: $(DEV)/.installed ## time engines with pytest-benchmark
-	@$(DEV)/bin/python -m pytest -o addopts=--import-mode=importlib benchmarks --benchmark-only
+	@$(DEV)/bin/python -m pytest benchmarks --benchmark-only
 
 fresh: ## prove `make demo` on a minimal Debian (root; needs debootstrap); FRESH="--test" for `make test` too
 	@tests/fresh/run.sh $(FRESH)
