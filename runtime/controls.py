@@ -54,6 +54,18 @@ def default_value(control: Control) -> Array:
     return np.array(control.default, np.float32).reshape(control.shape)
 
 
+def checked_value(values: Array, control: Control) -> Array:
+    """`values`, of any shape with as many numbers as the control has, as a float32 array of its shape (a copy).
+
+    Raises:
+        ControlError: another count, or a value out of range.
+    """
+    wanted = int(np.prod(control.shape))
+    if values.size != wanted:
+        raise ControlError(f"control {control.name!r} takes {wanted} number(s), not {values.size}")
+    return _in_range(np.array(values, np.float32).reshape(control.shape), control)
+
+
 def _parse(text: str, control: Control) -> Array:
     suffix = Path(text).suffix.lower()
     if text.startswith("seed:"):
@@ -125,10 +137,7 @@ def _numbers(text: str, control: Control) -> Array:
         value = np.array([float(part) for part in text.split(",")], np.float32)
     except ValueError:
         raise ControlError(f"control {control.name!r} cannot be {text!r}: {_allowed(control)}") from None
-    wanted = int(np.prod(control.shape))
-    if value.size != wanted:
-        raise ControlError(f"control {control.name!r} takes {wanted} number(s), not {value.size}")
-    return value.reshape(control.shape)
+    return checked_value(value, control)
 
 
 def _in_range(value: Array, control: Control) -> Array:
