@@ -19,20 +19,20 @@ C = TypeVar("C")
 
 
 def build_configs(classes: Sequence[type[Any]], values: Mapping[str, Any]) -> list[Any]:
-    """One instance of each dataclass; a name that several of them have goes to all of them.
+    """One instance of each dataclass; a name that several of them have goes to all of them, the last one's default too.
 
     Raises:
         ConfigError: a name that none has (with the nearest one), or a value of another type than the default's.
     """
     defaults = [dataclasses.asdict(cls()) for cls in classes]
-    known = {name for table in defaults for name in table}
+    known = {name: value for table in defaults for name, value in table.items()}
     for name in values:
         if name not in known:
             near = get_close_matches(name, known, n=1)
             hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(sorted(known))}"
             raise ConfigError(f"there is no setting {name!r}; {hint}")
     return [
-        cls(**{name: _typed(name, values[name], table[name]) for name in table if name in values})
+        cls(**{name: _typed(name, values[name], known[name]) if name in values else known[name] for name in table})
         for cls, table in zip(classes, defaults, strict=True)
     ]
 
@@ -63,8 +63,8 @@ def _typed(name: str, value: Any, default: Any) -> Any:
     wanted = type(default)
     if wanted is float and type(value) is int:
         return float(value)
-    if wanted is tuple and isinstance(value, list):
-        return tuple(value)
+    if wanted is tuple and isinstance(value, (list, tuple)):
+        return tuple(_typed(name, item, default[0]) if default else item for item in value)
     if type(value) is not wanted:
         raise ConfigError(f"{name} must be {wanted.__name__} like {default!r}, got {value!r}")
     return value

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from models.system import System
 
@@ -18,7 +18,10 @@ def shipped_names(system: System) -> list[str]:
 
 
 class Ema:
-    """shadow ← d·shadow + (1 - d)·weights, with d rising to `decay` over the first steps (buffers are copied)."""
+    """shadow ← d·shadow + (1 - d)·weights, with d rising to `decay` over the first steps.
+
+    Buffers are copied: statistics are averages already, and spectral norm's vectors must stay of length one.
+    """
 
     def __init__(self, system: System, decay: float) -> None:
         self.decay = decay
@@ -29,9 +32,9 @@ class Ema:
     def update(self, system: System, step: int) -> None:
         """After training step number `step` (from 0)."""
         decay = min(self.decay, (1 + step) / (10 + step))
-        state = system.state_dict()
+        state = system.state_dict(keep_vars=True)
         for name, average in self.shadow.items():
-            if average.is_floating_point():
+            if isinstance(state[name], nn.Parameter):
                 average.lerp_(state[name], 1 - decay)
             else:
                 average.copy_(state[name])

@@ -74,6 +74,11 @@ def make_recipe(values: dict[str, Any]) -> Recipe:
     train, data, system = build_configs([TrainConfig, DataConfig, system_class(name).config], values)
     if train.batch < 1 or train.total_kimg <= 0:
         raise ConfigError(f"batch and total_kimg must be positive, got {train.batch} and {train.total_kimg}")
+    if train.log_every < 1 or train.grid_images < 1 or not 0 <= train.ema < 1:
+        raise ConfigError(
+            f"log_every and grid_images are at least 1 and ema is in [0, 1), got {train.log_every}, "
+            f"{train.grid_images} and {train.ema}"
+        )
     return Recipe(train, data, system)
 
 

@@ -14,6 +14,11 @@ from models.system import System
 SYSTEMS = {
     "cyclegan": "models.systems.cyclegan:CycleGan",
     "pix2pix": "models.systems.pix2pix:Pix2Pix",
+    "cut": "models.systems.cut:Cut",
+    "wgan": "models.systems.wgan:Wgan",
+    "wgan_gp": "models.systems.wgan_gp:WganGp",
+    "nice_gan": "models.systems.nice_gan:NiceGan",
+    "stargan_v2": "models.systems.stargan_v2:StarGanV2",
 }
 
 

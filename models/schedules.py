@@ -6,7 +6,7 @@ from models.system import Clock
 
 
 def linear_decay(clock: Clock, constant: float = 0.5) -> float:
-    """1 for the first `constant` share of training, then linear to 0 at its end (CycleGAN, Pix2Pix: 100 + 100 epochs)."""
+    """1 for the first `constant` share of training, then linear to 0 at its end (CycleGAN: 100 + 100 epochs)."""
     if clock.fraction <= constant:
         return 1.0
     return (1.0 - clock.fraction) / (1.0 - constant)

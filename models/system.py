@@ -69,7 +69,7 @@ class Phase:
 
     name: str  # log prefix: "G", "D", "D_ref"
     updates: tuple[nn.Module, ...]  # disjoint networks
-    losses: Callable[[Any], Losses]  # of the system's batch
+    losses: Callable[[Any, Clock], Losses]  # of the system's batch; weights that change over training ask the clock
     when: Callable[[Clock], bool] = always
     after: Callable[[], None] | None = None  # right after the optimiser's step: weight clipping, rho clipping
 
@@ -96,6 +96,10 @@ class Deployable:
     Images are float NCHW in [-1, 1]. Seven signatures are one description: image → image (S1); with a control
     (S2: noise, style); `channels_in = 0` for z → image (S3); a frozen or borrowed encoder is part of `module` (S4, S5);
     a pyramid is one module (S6); `returns` other than images for classifiers and encoders (S7).
+
+    `module` holds the system's own tensors (a checkpoint finds the weights of a part by that), joined anew where the
+    paper's networks are not what ships. Weights that are computed from weights are parametrizations, or expressions
+    of parameters alone: export turns both into constants.
     """
 
     module: nn.Module
@@ -106,6 +110,14 @@ class Deployable:
     multiple: int = 1  # H and W must be multiples of this
     fixed_size: tuple[int, int] | None = None  # (H, W), where the network has one
     decisions: tuple[tuple[str, str], ...] = ()  # recorded in the manifest, e.g. (("dropout", "off"),)
+
+    def refusal(self, height: int, width: int) -> str:
+        """Why images of this size cannot be translated, as the end of a sentence; empty when they can."""
+        if self.channels_in and self.fixed_size and (height, width) != self.fixed_size:
+            return f"it was built for {self.fixed_size[0]}×{self.fixed_size[1]} images"
+        if self.channels_in and (height % self.multiple or width % self.multiple):
+            return f"height and width must be multiples of {self.multiple}"
+        return ""
 
 
 class System(nn.Module):
@@ -122,7 +134,10 @@ class System(nn.Module):
         self.augment: Augment = no_augment
 
     def prepare(self, batch: Any) -> None:
-        """Build what depends on data (CUT's patch MLPs, TuiGAN's pyramid); called once, before the optimisers."""
+        """Build what depends on data (CUT's patch MLPs, TuiGAN's pyramid); called once, before the optimisers.
+
+        Raises ConfigError when the system cannot be trained on such batches.
+        """
 
     def phases(self) -> list[Phase]:
         """All phases, in the order of a step."""
@@ -146,5 +161,5 @@ class System(nn.Module):
 
     @torch.no_grad()
     def samples(self, batch: Any) -> dict[str, Tensor]:
-        """Named image rows (N, C, H, W) in [-1, 1] for the sample grid."""
+        """Named image rows (N, C, H, W) in [-1, 1] for the sample grid; noise comes from torch's generator."""
         raise NotImplementedError

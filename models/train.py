@@ -1,16 +1,17 @@
-"""Train any system from a recipe; resumes when the run's folder holds one.
+"""Train any system from a recipe; resumes when the run's folder holds one. Examples:
 
     python -m models.train --recipe models/recipes/cyclegan.toml --set data=photos --set size=256 --out runs/day2night
     torchrun --nproc-per-node 2 -m models.train --recipe … --out …        (one process per GPU)
 
-RUN/ then holds checkpoint.safetensors (what ships), training.pt (to go on), recipe.toml, samples/*.png and TensorBoard's
-logs (`tensorboard --logdir RUN`).
+RUN/ then holds checkpoint.safetensors (what ships), training.pt (to go on), recipe.toml, samples/*.png and
+TensorBoard's logs (`tensorboard --logdir RUN`).
 """
 
 from __future__ import annotations
 
 import argparse
 import signal
+from contextlib import closing
 from pathlib import Path
 from types import FrameType
 
@@ -28,12 +29,16 @@ STOPPED = 130
 
 
 class StopRequest:
-    """Ctrl-C and SIGTERM ask for a stop after the present step; a second Ctrl-C stops at once."""
+    """Within the block, Ctrl-C and SIGTERM ask for a stop after the present step; a second one stops at once."""
 
-    def __init__(self) -> None:
+    def __enter__(self) -> StopRequest:
         self.asked = False
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, self._ask)
+        self._before = {number: signal.signal(number, self._ask) for number in (signal.SIGINT, signal.SIGTERM)}
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
 
     def _ask(self, number: int, frame: FrameType | None) -> None:
         if self.asked:
@@ -42,11 +47,26 @@ class StopRequest:
 
 
 class Journal:
-    """Scalars and sample grids of a run, for TensorBoard and as files; writes on the first process only."""
+    """What a run leaves while it goes on: scalars and sample grids (first process only) and checkpoints."""
 
     def __init__(self, trainer: Trainer) -> None:
         self.trainer = trainer
         self.writer = SummaryWriter(str(trainer.folder)) if trainer.fabric.is_global_zero else None
+        cfg = trainer.recipe.train
+        self.log_every = cfg.log_every
+        self.save_every, self.grid_every = (
+            max(1, round(kimg * 1000 / cfg.batch)) for kimg in (cfg.save_every_kimg, cfg.grid_every_kimg)
+        )
+
+    def record(self, losses: dict[str, Tensor]) -> dict[str, float]:
+        """Write what is due after a step; returns the losses when they were due."""
+        step = self.trainer.step
+        values = self.scalars(losses) if step % self.log_every == 0 else {}
+        if step % self.grid_every == 0:
+            self.grid()
+        if step % self.save_every == 0:
+            self.trainer.save()
+        return values
 
     def scalars(self, losses: dict[str, Tensor]) -> dict[str, float]:
         values = {name: float(value) for name, value in losses.items()}
@@ -75,31 +95,21 @@ def train(recipe: Recipe, folder: Path) -> bool:
         raise ModelsError(f"cannot write to {folder}: {error.strerror}") from error
     trainer = Trainer(recipe, folder)
     resumed = trainer.resume()
-    (folder / "recipe.toml").write_text(recipe.to_toml(), encoding="utf-8")
-    stop, journal = StopRequest(), Journal(trainer)
-    save_every, grid_every = (
-        max(1, round(kimg * 1000 / recipe.train.batch))
-        for kimg in (recipe.train.save_every_kimg, recipe.train.grid_every_kimg)
-    )
-    with tqdm(
+    if trainer.fabric.is_global_zero:
+        (folder / "recipe.toml").write_text(recipe.to_toml(), encoding="utf-8")
+    with closing(Journal(trainer)) as journal, StopRequest() as stop, tqdm(
         total=trainer.total_steps, initial=trainer.step, unit="step", disable=not trainer.fabric.is_global_zero,
         desc=f"{'resuming' if resumed else 'training'} {recipe.train.system}",
     ) as bar:  # fmt: skip
         for batch in trainer.batches():
             losses = trainer.train_step(batch)
             bar.update()
-            if trainer.step % recipe.train.log_every == 0:
-                values = journal.scalars(losses)
+            if values := journal.record(losses):
                 bar.set_postfix_str(" ".join(f"{name} {value:.3f}" for name, value in values.items()))
-            if trainer.step % grid_every == 0:
-                journal.grid()
-            if trainer.step % save_every == 0:
-                trainer.save()
-            if stop.asked:
+            if trainer.any_process(stop.asked):
                 break
-    trainer.save()
-    journal.grid()
-    journal.close()
+        trainer.save()
+        journal.grid()
     return trainer.step >= trainer.total_steps
 
 

@@ -19,8 +19,8 @@ from torch.utils.data import Dataset as TorchDataset
 from models.checkpoint import save_checkpoint, shipped_weights
 from models.data.datasets import Dataset, open_dataset, stack
 from models.ema import Ema
-from models.errors import CheckpointError, ModelsError
-from models.recipe import Recipe
+from models.errors import CheckpointError, ConfigError, ModelsError
+from models.recipe import Recipe, TrainConfig, make_recipe
 from models.registry import system_class
 from models.system import Batch, Clock, Phase, System
 
@@ -55,17 +55,13 @@ class Trainer:
 
     def __init__(self, recipe: Recipe, folder: Path) -> None:
         cfg = recipe.train
-        processes = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))  # set by torchrun
-        self.fabric = Fabric(
-            accelerator=cfg.accelerator, devices=processes, precision=cfg.precision,  # type: ignore[arg-type]
-            strategy="ddp" if processes > 1 else "auto",
-        )  # fmt: skip
-        self.fabric.launch()
+        self.fabric = _open_fabric(cfg)
         self.recipe, self.folder = recipe, folder
         torch.manual_seed(cfg.seed)  # every process starts with the same weights
         kind = system_class(cfg.system)
         self.dataset = open_dataset(kind.data, recipe.data, cfg.seed)
         self.system: System = kind(recipe.system)
+        _check_size(self.system, recipe)
         self.system.augment = recipe.augment()
         self.system.prepare(stack([self.dataset.sample(k) for k in range(cfg.batch)]))
         self.system.to(self.fabric.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -94,11 +90,11 @@ class Trainer:
         if cfg.batch % fabric.world_size:
             raise ModelsError(f"batch = {cfg.batch} cannot be shared by {fabric.world_size} processes")
         share = cfg.batch // fabric.world_size
-        steps = range(self.step, self.total_steps)
-        picks = [[s * cfg.batch + fabric.global_rank * share + i for i in range(share)] for s in steps]
+        firsts = (s * cfg.batch + fabric.global_rank * share for s in range(self.step, self.total_steps))
+        # The loader draws a seed; from a generator of its own, or resuming would shift the training's noise.
         loader = DataLoader(
-            _Indexed(self.dataset), batch_sampler=picks, num_workers=cfg.workers, collate_fn=stack,
-            persistent_workers=cfg.workers > 0,
+            _Indexed(self.dataset), batch_sampler=([*range(k, k + share)] for k in firsts), collate_fn=stack,
+            num_workers=cfg.workers, persistent_workers=cfg.workers > 0, generator=torch.Generator(),
         )  # fmt: skip
         for batch in loader:
             yield batch.to(fabric.device)
@@ -113,23 +109,34 @@ class Trainer:
         log: dict[str, Tensor] = {}
         for phase in self.phases:
             if phase.when(clock):
-                log |= run_phase(phase, self.optimizers, batch, self.fabric, self.guard)
+                log |= run_phase(phase, self.optimizers, (batch, clock), self.fabric, self.guard)
         if self.ema:
             self.ema.update(self.system, self.step)
         self.step += 1
         return log
 
     def samples(self) -> dict[str, Tensor]:
-        """Rows for the sample grid, made with the weights that would ship."""
+        """Rows for the sample grid, made with the weights that would ship and with the same noise every time."""
         batch = stack([self.dataset.sample(k) for k in range(self.recipe.train.grid_images)])
         self.system.eval()
-        with self.ema.applied(self.system) if self.ema else nullcontext():
+        with torch.random.fork_rng(), self.ema.applied(self.system) if self.ema else nullcontext():
+            torch.manual_seed(self.recipe.train.seed)
             rows = self.system.samples(batch.to(self.fabric.device))
         self.system.train()
         return rows
 
+    def any_process(self, flag: bool) -> bool:
+        """Whether `flag` is set in any process; all of them must ask."""
+        if self.fabric.world_size == 1:
+            return flag
+        own = torch.tensor(float(flag), device=self.fabric.device)
+        total: Tensor = self.fabric.all_reduce(own, reduce_op="sum")  # type: ignore[assignment]
+        return bool(total)
+
     def save(self) -> None:
-        """Write checkpoint.safetensors and training.pt (rank 0), each whole or not at all."""
+        """Write checkpoint.safetensors and training.pt, each whole or not at all. Every process must call it."""
+        own = {"random": _random_state(), "extra": _extra_state(self.system)}
+        processes = _gathered(own, self.fabric.world_size)
         if not self.fabric.is_global_zero:
             return
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -139,7 +146,7 @@ class Trainer:
         state = {
             "recipe": self.recipe.flat(), "step": self.step, "system": self.system.state_dict(),
             "optimizers": [optimizer.state_dict() for optimizer in self.optimizers.values()],
-            "ema": self.ema.shadow if self.ema else {}, "random": _random_state(),
+            "ema": self.ema.shadow if self.ema else {}, "processes": processes, "skipped": self.guard.skipped,
         }  # fmt: skip
         partial = self.folder / "training.pt.tmp"
         torch.save(state, partial)
@@ -159,32 +166,41 @@ class Trainer:
         except Exception as error:  # torch raises several unrelated types
             raise CheckpointError(f"{path} is damaged ({error}); remove it to start again") from error
         self._same_settings(state["recipe"])
-        self.system.load_state_dict(state["system"])
+        # Image pools and random numbers are each process's own.
+        processes = state.get("processes") or [{"random": state["random"], "extra": {}}]
+        if len(processes) != self.fabric.world_size:
+            raise CheckpointError(
+                f"{path} is of {len(processes)} processes, not {self.fabric.world_size}: go on with as many"
+            )
+        own = processes[self.fabric.global_rank]
+        self.system.load_state_dict(state["system"] | own["extra"])
         for optimizer, saved in zip(self.optimizers.values(), state["optimizers"], strict=True):
             optimizer.load_state_dict(saved)
         if self.ema:
             self.ema.shadow = state["ema"]
-        self.step = state["step"]
-        _set_random_state(state["random"])
+        self.step, self.guard.skipped = state["step"], state.get("skipped", 0)
+        _set_random_state(own["random"])
         return True
 
     def _same_settings(self, before: dict[str, Any]) -> None:
         free = {"total_kimg", "workers", "log_every", "save_every_kimg", "grid_every_kimg", "grid_images",
                 "accelerator", "cache_mib", "data", "data_a", "data_b"}  # fmt: skip
+        # Settings that are younger than the run had their defaults in it.
+        before = make_recipe({"system": self.recipe.train.system}).flat() | before
         for name, value in self.recipe.flat().items():
-            if name not in free and before.get(name) != value:
+            if name not in free and before[name] != value:
                 raise CheckpointError(
-                    f"{self.folder} holds a run with {name} = {before.get(name)!r}, not {value!r}: "
+                    f"{self.folder} holds a run with {name} = {before[name]!r}, not {value!r}: "
                     "give another --out, or the same settings to go on"
                 )
 
 
 def run_phase(
-    phase: Phase, optimizers: dict[nn.Module, Optimizer], batch: Batch, fabric: Fabric, guard: Guard
+    phase: Phase, optimizers: dict[nn.Module, Optimizer], given: tuple[Batch, Clock], fabric: Fabric, guard: Guard
 ) -> dict[str, Tensor]:
     """Losses, gradients of this phase's networks only, averaged over processes; then one step of their optimisers."""
     with fabric.autocast():
-        losses = phase.losses(batch)
+        losses = phase.losses(*given)
     parameters = [p for net in phase.updates for p in net.parameters() if p.requires_grad]
     for parameter in parameters:
         parameter.grad = None
@@ -211,6 +227,26 @@ def _average(gradients: list[Tensor], fabric: Fabric) -> None:
         gradient.copy_(part.view_as(gradient))
 
 
+def _open_fabric(cfg: TrainConfig) -> Fabric:
+    processes = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))  # set by torchrun
+    try:
+        fabric = Fabric(
+            accelerator=cfg.accelerator, devices=processes, precision=cfg.precision,  # type: ignore[arg-type]
+            strategy="ddp" if processes > 1 else "auto",
+        )  # fmt: skip
+    except (ValueError, RuntimeError) as error:
+        raise ConfigError(f"accelerator {cfg.accelerator!r}, precision {cfg.precision!r}: {error}") from error
+    fabric.launch()
+    return fabric
+
+
+def _check_size(system: System, recipe: Recipe) -> None:
+    size = recipe.data.size
+    for part in system.deployables().values():
+        if reason := part.refusal(size, size):
+            raise ConfigError(f"size = {size} does not suit {recipe.train.system}: {reason}")
+
+
 class _Indexed(TorchDataset[Batch]):
     """torch's map-style view of a dataset's endless sequence."""
 
@@ -219,6 +255,19 @@ class _Indexed(TorchDataset[Batch]):
 
     def __getitem__(self, k: int) -> Batch:
         return self.dataset.sample(k)
+
+
+def _extra_state(system: System) -> dict[str, Any]:
+    return {name: value for name, value in system.state_dict().items() if name.endswith("_extra_state")}
+
+
+def _gathered(own: dict[str, Any], processes: int) -> list[dict[str, Any]]:
+    """Every process's `own`, in the order of their ranks."""
+    if processes == 1:
+        return [own]
+    every: list[Any] = [None] * processes
+    torch.distributed.all_gather_object(every, own)
+    return every
 
 
 def _random_state() -> dict[str, Any]:

@@ -30,3 +30,14 @@ class Pair(Batch):
 
     source: Tensor  # (N, C, H, W)
     target: Tensor  # (N, C, H, W)
+
+
+@dataclass(frozen=True)
+class DomainImages(Batch):
+    """Translation between many domains: an image, and two references of the domain to translate it to."""
+
+    image: Tensor  # (N, C, H, W)
+    domain: Tensor  # (N,) int64
+    reference: Tensor  # (N, C, H, W)
+    reference_2: Tensor  # (N, C, H, W)
+    target: Tensor  # (N,) int64, domain of both references

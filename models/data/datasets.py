@@ -1,4 +1,4 @@
-"""Datasets by what they yield. Sample k is a pure function of (seed, k): any process can make it, and resuming is exact."""
+"""Datasets by what they yield. Sample k is a pure function of (seed, k): any process can make it; resuming is exact."""
 
 from __future__ import annotations
 
@@ -10,8 +10,9 @@ from typing import Protocol
 
 import numpy as np
 import torch
+from torch import Tensor
 
-from models.data.batches import OneImage, Pair, TwoImages
+from models.data.batches import DomainImages, OneImage, Pair, TwoImages
 from models.data.images import ImageFolder, View, list_images, to_tensor
 from models.errors import DataError
 from models.system import Batch
@@ -27,7 +28,9 @@ class DataConfig:
     size: int = 256  # side of the square crops, px
     load_size: int = 286  # the shorter side is resized to this before cropping; 0 = crop from the image as it is
     flip: bool = True
+    zoom: float = 0.0  # probability that a sample shows a random part, 0.8 to 1 of the area
     channels: int = 3  # 3 = colour, 1 = gray
+    domains: tuple[str, ...] = ()  # of a data set with labels: the names of its class folders
     cache_mib: int = 1024  # decoded images kept in memory
 
 
@@ -94,11 +97,33 @@ class OneDomain:
         return OneImage(to_tensor(self.view.take(pixels, drawn)))
 
 
+class Domains:
+    """One folder per domain; every domain is drawn equally often, whatever the number of its images."""
+
+    def __init__(self, cfg: DataConfig, seed: int) -> None:
+        share = cfg.cache_mib // max(1, len(cfg.domains))
+        folders = domain_folders(cfg)
+        self.folders = [ImageFolder(list_images(folder), cfg.channels, share) for folder in folders]
+        self.view, self.seed, self.images = view(cfg), seed, sum(map(len, self.folders))
+
+    def sample(self, k: int) -> DomainImages:
+        random = np.random.default_rng((self.seed, k))
+        domain, target = (int(d) for d in random.integers(len(self.folders), size=2))
+        image, reference, reference_2 = (self._draw(d, random) for d in (domain, target, target))
+        return DomainImages(image, torch.tensor(domain), reference, reference_2, torch.tensor(target))
+
+    def _draw(self, domain: int, random: np.random.Generator) -> Tensor:
+        folder = self.folders[domain]
+        pixels = folder[int(random.integers(len(folder)))]
+        return to_tensor(self.view.take(pixels, self.view.draw(random)))
+
+
 # What a system may ask for in `System.data`.
 DATASETS: dict[str, Callable[[DataConfig, int], Dataset]] = {
     "unpaired": Unpaired,
     "paired": Paired,
     "images": OneDomain,
+    "domains": Domains,
 }
 
 
@@ -130,11 +155,22 @@ def only_side(cfg: DataConfig) -> Path:
     raise DataError("say where the images are: data = a folder of images")
 
 
+def domain_folders(cfg: DataConfig) -> list[Path]:
+    """The folder of each domain in data/train, or in data itself; DataError names the folders that there are."""
+    root = only_side(cfg)
+    found = sorted(path.name for path in root.iterdir() if path.is_dir()) if root.is_dir() else []
+    missing = [name for name in cfg.domains if name not in found]
+    if missing or len(cfg.domains) < 2:
+        wanted = f"no folder for the domain {missing[0]!r}" if missing else "a need for two domains or more"
+        raise DataError(f"{root} has {wanted}; set domains to some of its folders: {', '.join(found) or 'it has none'}")
+    return [root / name for name in cfg.domains]
+
+
 def view(cfg: DataConfig) -> View:
     """The crop that a DataConfig asks for."""
     if cfg.channels not in (1, 3):
         raise DataError(f"channels is 1 (gray) or 3 (colour), not {cfg.channels}")
-    return View(cfg.size, cfg.load_size, cfg.flip)
+    return View(cfg.size, cfg.load_size, cfg.flip, cfg.zoom)
 
 
 def shuffled_index(seed: int, k: int, count: int) -> int:

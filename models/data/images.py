@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -47,24 +48,37 @@ def to_tensor(pixels: Pixels) -> Tensor:
 
 
 @dataclass(frozen=True)
+class Cut:
+    """What was drawn for one sample: positions in 0…1."""
+
+    top: float
+    left: float
+    mirror: bool
+    zoom: tuple[float, ...] = ()  # four numbers in 0…1, or none
+
+
+@dataclass(frozen=True)
 class View:
     """How a stored image becomes a training sample."""
 
     size: int  # square crop
     load_size: int  # the shorter side is resized to this first; 0 = not
     flip: bool
+    zoom: float = 0.0  # probability of a random part of the image, before anything else
 
-    def draw(self, random: np.random.Generator) -> tuple[float, float, bool]:
+    def draw(self, random: np.random.Generator) -> Cut:
         """A crop's relative position and whether it is mirrored, to be shared by the images of a pair."""
-        return random.random(), random.random(), self.flip and random.random() < 0.5
+        top, left, mirror = random.random(), random.random(), self.flip and random.random() < 0.5
+        zooms = self.zoom > 0 and random.random() < self.zoom
+        return Cut(top, left, mirror, tuple(random.random(4).tolist()) if zooms else ())
 
-    def take(self, pixels: Pixels, drawn: tuple[float, float, bool]) -> Pixels:
-        """Resize, crop at the drawn position, mirror; (size, size, C)."""
-        pixels = self._resize(pixels)
-        top = round(drawn[0] * (pixels.shape[0] - self.size))
-        left = round(drawn[1] * (pixels.shape[1] - self.size))
+    def take(self, pixels: Pixels, drawn: Cut) -> Pixels:
+        """Zoom, resize, crop at the drawn position, mirror; (size, size, C)."""
+        pixels = self._resize(_zoomed(pixels, drawn.zoom) if drawn.zoom else pixels)
+        top = round(drawn.top * (pixels.shape[0] - self.size))
+        left = round(drawn.left * (pixels.shape[1] - self.size))
         crop = pixels[top : top + self.size, left : left + self.size]
-        return crop[:, ::-1] if drawn[2] else crop
+        return crop[:, ::-1] if drawn.mirror else crop
 
     def _resize(self, pixels: Pixels) -> Pixels:
         shorter = min(pixels.shape[:2])
@@ -75,6 +89,16 @@ class View:
         way = cv2.INTER_AREA if wanted < shorter else cv2.INTER_CUBIC
         resized = cv2.resize(np.ascontiguousarray(pixels), (width, height), interpolation=way)
         return resized.reshape(height, width, -1)
+
+
+def _zoomed(pixels: Pixels, drawn: tuple[float, ...]) -> Pixels:
+    """A part of 0.8 to 1 of the area, of 0.9 to 1.1 times the sides' ratio, stretched to the whole (StarGAN v2)."""
+    height, width = pixels.shape[:2]
+    share, stretch = math.sqrt(0.8 + 0.2 * drawn[0]), math.sqrt(0.9 + 0.2 * drawn[1])
+    part_h, part_w = min(height, round(height * share / stretch)), min(width, round(width * share * stretch))
+    top, left = round(drawn[2] * (height - part_h)), round(drawn[3] * (width - part_w))
+    part = np.ascontiguousarray(pixels[top : top + part_h, left : left + part_w])
+    return cv2.resize(part, (width, height), interpolation=cv2.INTER_LINEAR).reshape(height, width, -1)
 
 
 class ImageFolder:

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from torch import Tensor
 from torch.nn import functional as F
 
+from models.errors import ConfigError
+
 
 @dataclass(frozen=True)
 class Adversarial:
@@ -67,3 +69,10 @@ ADVERSARIAL = {
     "hinge": Adversarial(hinge_d, wasserstein_g),
     "wasserstein": Adversarial(wasserstein_d, wasserstein_g),
 }
+
+
+def adversarial(name: str) -> Adversarial:
+    """The game of a name; raises ConfigError with the list of names."""
+    if name not in ADVERSARIAL:
+        raise ConfigError(f"there is no gan = {name!r}; there are {', '.join(ADVERSARIAL)}")
+    return ADVERSARIAL[name]

@@ -55,7 +55,8 @@ class CompactGenerator(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         y: Tensor = self.head(self.body(self.stem(x)))
-        return x + y if self.skip else torch.tanh(y)
+        # The residual is bounded, to what turns black into white, because two unbounded generators can run away.
+        return x + 2 * torch.tanh(y / 2) if self.skip else torch.tanh(y)
 
     def _initialise(self) -> None:
         init_kaiming(self, SLOPE)

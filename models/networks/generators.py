@@ -39,14 +39,16 @@ def _unet(cfg: GeneratorConfig, levels: int) -> nn.Module:
     return unet_generator(cfg.channels, cfg.channels, cfg.width, levels, cfg.norm)
 
 
-def _resnet(cfg: GeneratorConfig, blocks: int) -> nn.Module:
-    return resnet_generator(cfg.channels, cfg.channels, cfg.width, blocks, cfg.norm)
+def _resnet(cfg: GeneratorConfig, blocks: int, antialias: bool = False) -> nn.Module:
+    return resnet_generator(cfg.channels, cfg.channels, cfg.width, blocks, cfg.norm, antialias)
 
 
 # Name → constructor and the multiple that H and W must be of.
 GENERATORS: dict[str, tuple[Callable[[GeneratorConfig], nn.Module], int]] = {
     "resnet9": (lambda cfg: _resnet(cfg, 9), 4),
     "resnet6": (lambda cfg: _resnet(cfg, 6), 4),
+    "resnet9_antialiased": (lambda cfg: _resnet(cfg, 9, antialias=True), 4),
+    "resnet6_antialiased": (lambda cfg: _resnet(cfg, 6, antialias=True), 4),
     "unet256": (lambda cfg: _unet(cfg, 8), 256),
     "unet128": (lambda cfg: _unet(cfg, 7), 128),
     "compact": (_compact, 8),
@@ -70,6 +72,19 @@ def size_multiple(cfg: GeneratorConfig) -> int:
     if cfg.generator == "compact" and not cfg.deep_blocks:
         return 4
     return _entry(cfg)[1]
+
+
+def feature_layers(network: nn.Module) -> list[nn.Module]:
+    """The layers of a generator that pass one tensor on, in order, so that features can be taken behind any of them.
+
+    Raises:
+        ConfigError: for a U-Net, whose skip connections leave no single tensor.
+    """
+    if isinstance(network, CompactGenerator):
+        return [*network.stem, *network.body]
+    if isinstance(network, nn.Sequential):
+        return [*network]
+    raise ConfigError("features are taken from resnet and compact generators; a U-Net has skip connections")
 
 
 def _entry(cfg: GeneratorConfig) -> tuple[Callable[[GeneratorConfig], nn.Module], int]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from torch import nn
 
+from models.blocks.antialias import BlurDown
 from models.blocks.norm import norm
 from models.errors import ConfigError
 
@@ -11,22 +12,27 @@ from models.errors import ConfigError
 FIELDS = {16: 1, 34: 2, 70: 3, 142: 4, 286: 5}
 
 
-def patch_critic(channels: int = 3, width: int = 64, field: int = 70, norm_kind: str = "instance") -> nn.Sequential:
+def patch_critic(
+    channels: int = 3, width: int = 64, field: int = 70, norm_kind: str = "instance", antialias: bool = False
+) -> nn.Sequential:
     """(N, channels, H, W) → (N, 1, h, w) logits; `field` is the side of the patch that one logit judges.
 
     4×4 convolutions width-2·width-4·width-8·width (capped) with LeakyReLU 0.2, no norm on the first layer; `field` 1 is
-    the PixelGAN of 1×1 convolutions, 286 the ImageGAN.
+    the PixelGAN of 1×1 convolutions, 286 the ImageGAN. `antialias` replaces strides by blurred ones (CUT).
     """
     if field == 1:
         return _pixel_critic(channels, width, norm_kind)
     if field not in FIELDS:
         raise ConfigError(f"no PatchGAN has a field of {field} px; there are 1, {', '.join(map(str, FIELDS))}")
-    layers: list[nn.Module] = [nn.Conv2d(channels, width, 4, stride=2, padding=1), nn.LeakyReLU(0.2)]
+    stride = 1 if antialias else 2
+    layers: list[nn.Module] = [nn.Conv2d(channels, width, 4, stride, padding=1), nn.LeakyReLU(0.2)]
+    layers += [BlurDown(width)] if antialias else []
     inner = width
     for depth in range(1, FIELDS[field] + 1):
         outer = min(8, 2**depth) * width
-        stride = 2 if depth < FIELDS[field] else 1
-        layers += _layer(inner, outer, 4, stride, norm_kind)
+        last = depth == FIELDS[field]
+        layers += _layer(inner, outer, 4, 1 if last else stride, norm_kind)
+        layers += [BlurDown(outer)] if antialias and not last else []
         inner = outer
     return nn.Sequential(*layers, nn.Conv2d(inner, 1, 4, stride=1, padding=1))
 

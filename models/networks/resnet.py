@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
+from models.blocks.antialias import BlurDown, smooth_up
 from models.blocks.norm import norm
 
 
@@ -25,16 +26,38 @@ class ResidualBlock(nn.Module):
 
 
 def resnet_generator(
-    channels_in: int = 3, channels_out: int = 3, width: int = 64, blocks: int = 9, norm_kind: str = "instance"
-) -> nn.Sequential:
-    """(N, channels_in, H, W) → (N, channels_out, H, W) in [-1, 1]; H and W multiples of 4."""
-    bias = norm_kind != "batch"
+    channels_in: int = 3, channels_out: int = 3, width: int = 64, blocks: int = 9, norm_kind: str = "instance",
+    antialias: bool = False,
+) -> nn.Sequential:  # fmt: skip
+    """(N, channels_in, H, W) → (N, channels_out, H, W) in [-1, 1]; H and W multiples of 4.
+
+    `antialias` is CUT's form: no strided convolution, blurred resampling instead, with as many parameters.
+    """
+    down, up = (_blurred_down, _smooth_up) if antialias else (_strided_down, _transposed_up)
     return nn.Sequential(
-        nn.ReflectionPad2d(3), nn.Conv2d(channels_in, width, 7, bias=bias), norm(norm_kind, width), nn.ReLU(),
-        nn.Conv2d(width, 2 * width, 3, 2, 1, bias=bias), norm(norm_kind, 2 * width), nn.ReLU(),
-        nn.Conv2d(2 * width, 4 * width, 3, 2, 1, bias=bias), norm(norm_kind, 4 * width), nn.ReLU(),
+        nn.ReflectionPad2d(3), nn.Conv2d(channels_in, width, 7, bias=norm_kind != "batch"), norm(norm_kind, width),
+        nn.ReLU(), *down(width, norm_kind), *down(2 * width, norm_kind),
         *(ResidualBlock(4 * width, norm_kind) for _ in range(blocks)),
-        nn.ConvTranspose2d(4 * width, 2 * width, 3, 2, 1, 1, bias=bias), norm(norm_kind, 2 * width), nn.ReLU(),
-        nn.ConvTranspose2d(2 * width, width, 3, 2, 1, 1, bias=bias), norm(norm_kind, width), nn.ReLU(),
+        *up(4 * width, norm_kind), *up(2 * width, norm_kind),
         nn.ReflectionPad2d(3), nn.Conv2d(width, channels_out, 7), nn.Tanh(),
     )  # fmt: skip
+
+
+def _strided_down(inner: int, norm_kind: str) -> list[nn.Module]:
+    conv = nn.Conv2d(inner, 2 * inner, 3, 2, 1, bias=norm_kind != "batch")
+    return [conv, norm(norm_kind, 2 * inner), nn.ReLU()]
+
+
+def _transposed_up(inner: int, norm_kind: str) -> list[nn.Module]:
+    conv = nn.ConvTranspose2d(inner, inner // 2, 3, 2, 1, 1, bias=norm_kind != "batch")
+    return [conv, norm(norm_kind, inner // 2), nn.ReLU()]
+
+
+def _blurred_down(inner: int, norm_kind: str) -> list[nn.Module]:
+    conv = nn.Conv2d(inner, 2 * inner, 3, 1, 1, bias=norm_kind != "batch")
+    return [conv, norm(norm_kind, 2 * inner), nn.ReLU(), BlurDown(2 * inner)]
+
+
+def _smooth_up(inner: int, norm_kind: str) -> list[nn.Module]:
+    conv = nn.Conv2d(inner, inner // 2, 3, 1, 1, bias=norm_kind != "batch")
+    return [smooth_up(), conv, norm(norm_kind, inner // 2), nn.ReLU()]

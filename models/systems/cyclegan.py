@@ -18,7 +18,7 @@ from torch.optim import Adam, Optimizer
 from models.blocks.image_pool import ImagePool
 from models.blocks.init import init_normal
 from models.data.batches import TwoImages
-from models.losses.adversarial import ADVERSARIAL
+from models.losses.adversarial import adversarial
 from models.networks.generators import GeneratorConfig, build_generator, size_multiple
 from models.networks.patch_critic import patch_critic
 from models.schedules import linear_decay
@@ -57,18 +57,18 @@ class CycleGan(System):
             patch_critic(cfg.channels, cfg.critic_width, cfg.critic_field) for _ in range(2)
         )
         self.pool_a, self.pool_b = ImagePool(cfg.pool_size), ImagePool(cfg.pool_size)
-        self.game = ADVERSARIAL[cfg.gan]
+        self.game = adversarial(cfg.gan)
         init_normal(self.critic_a)
         init_normal(self.critic_b)
 
     def phases(self) -> list[Phase]:
         return [
             Phase("G", (self.generator_ab, self.generator_ba), self.g_losses),
-            Phase("D_a", (self.critic_a,), lambda batch: self.d_losses(self.critic_a, batch.a, self.pool_a)),
-            Phase("D_b", (self.critic_b,), lambda batch: self.d_losses(self.critic_b, batch.b, self.pool_b)),
+            Phase("D_a", (self.critic_a,), lambda batch, _: self.d_losses(self.critic_a, batch.a, self.pool_a)),
+            Phase("D_b", (self.critic_b,), lambda batch, _: self.d_losses(self.critic_b, batch.b, self.pool_b)),
         ]
 
-    def g_losses(self, batch: TwoImages) -> Losses:
+    def g_losses(self, batch: TwoImages, _: Clock) -> Losses:
         cfg = self.cfg
         fake_b, fake_a = self.generator_ab(batch.a), self.back(batch.b)
         self.pool_a.push(fake_a)

@@ -16,7 +16,7 @@ from torch.optim import Adam, Optimizer
 
 from models.blocks.init import init_normal
 from models.data.batches import Pair
-from models.losses.adversarial import ADVERSARIAL
+from models.losses.adversarial import adversarial
 from models.networks.generators import GeneratorConfig, build_generator, size_multiple
 from models.networks.patch_critic import patch_critic
 from models.schedules import linear_decay
@@ -49,18 +49,18 @@ class Pix2Pix(System):
         super().__init__(cfg)
         self.generator = build_generator(cfg)
         self.critic = patch_critic(2 * cfg.channels, cfg.critic_width, cfg.critic_field, cfg.norm)
-        self.game = ADVERSARIAL[cfg.gan]
+        self.game = adversarial(cfg.gan)
         init_normal(self.critic)
 
     def phases(self) -> list[Phase]:
         return [Phase("D", (self.critic,), self.d_losses), Phase("G", (self.generator,), self.g_losses)]
 
-    def d_losses(self, batch: Pair) -> Losses:
+    def d_losses(self, batch: Pair, _: Clock) -> Losses:
         with torch.no_grad():
             fake = self.generator(batch.source)
         return {"gan": 0.5 * self.game.d(self.judge(batch.source, batch.target), self.judge(batch.source, fake))}
 
-    def g_losses(self, batch: Pair) -> Losses:
+    def g_losses(self, batch: Pair, _: Clock) -> Losses:
         fake = self.generator(batch.source)
         losses = {"l1": self.cfg.lambda_l1 * F.l1_loss(fake, batch.target)}
         if self.cfg.lambda_gan:

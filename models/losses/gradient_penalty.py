@@ -1,0 +1,31 @@
+"""Penalties on a critic's gradient with respect to its images. Both are differentiable in the critic's weights."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+
+def _gradients(logits: Tensor, images: Tensor) -> Tensor:
+    """∂ Σ logits / ∂ images, (N, pixels)."""
+    (gradient,) = torch.autograd.grad(logits.sum(), images, create_graph=True)
+    return gradient.flatten(1).float()
+
+
+def r1(logits: Tensor, real: Tensor) -> Tensor:
+    """½ E ‖∇D(x)‖² on real images that require gradients (Mescheder et al., ICML 2018)."""
+    return 0.5 * _gradients(logits, real).square().sum(dim=1).mean()
+
+
+def gradient_penalty(critic: Callable[[Tensor], Tensor], real: Tensor, fake: Tensor) -> Tensor:
+    """E (‖∇D(x̂)‖₂ - 1)², x̂ between real and fake, one ε per sample (Gulrajani et al., NIPS 2017).
+
+    Two-sided; in full precision whatever the rest of the training runs in.
+    """
+    share = torch.rand(len(real), *[1] * (real.ndim - 1), device=real.device)
+    between = torch.lerp(fake.float(), real.float(), share).detach().requires_grad_()
+    with torch.autocast(real.device.type, enabled=False):
+        lengths: Tensor = torch.linalg.vector_norm(_gradients(critic(between), between), dim=1)
+    return (lengths - 1).square().mean()
