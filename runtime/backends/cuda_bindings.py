@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import ctypes
 from collections.abc import Callable
-from importlib.metadata import version
 from typing import Any
 
+import cuda.bindings
 import numpy as np
 from cuda.bindings import runtime as cudart
 
@@ -83,7 +83,7 @@ class BindingsCuda:
             minor = _call(cudart.cudaDeviceGetAttribute, attribute.cudaDevAttrComputeCapabilityMinor, index)
         except EngineError as error:
             raise no_driver(str(error)) from error
-        self.name = f"cuda-bindings {version('cuda-bindings')}"
+        self.name = f"cuda-bindings {cuda.bindings.__version__}"
         self.capability = f"sm{major}{minor}"
         self._streams: list[BindingsStream] = []
         self._pinned: list[int] = []
