@@ -120,10 +120,7 @@ def _relabelled(graph: Path) -> bytes:
 
     from calibration.relabel import relabel_u8
 
-    try:
-        relabelled: bytes = relabel_u8(onnx.load(graph)).SerializeToString()
-    except ValueError as error:
-        raise EngineError(f"{graph} cannot be relabelled for ONNX Runtime: {error}") from error
+    relabelled: bytes = relabel_u8(onnx.load(graph)).SerializeToString()
     return relabelled
 
 

@@ -25,7 +25,8 @@ from runtime.engine import Engine, infer, open_engine
 from runtime.errors import EngineError
 from runtime.frames import Array
 from runtime.manifest import Manifest, file_sha256, read_manifest, write_manifest
-from tests.vendor_api.fake_gpu import FakeGpu, bindings_modules, pycuda_modules
+from tests.vendor_api.fake_gpu import FakeGpu, bindings_modules
+from tests.vendor_api.fake_pycuda import pycuda_modules
 from tests.vendor_api.fake_tensorrt import tensorrt_module
 from tests.vendor_api.small_graphs import in_precision, random_inputs, save, sixteen_bit
 
@@ -84,7 +85,8 @@ def install(monkeypatch: pytest.MonkeyPatch, record: str, layer: str, folder: Pa
     for name, fake in present.items():
         monkeypatch.setitem(sys.modules, name, fake)
     for name in ("runtime.backends.cuda_bindings", "runtime.backends.cuda_pycuda"):
-        monkeypatch.delitem(sys.modules, name, raising=False)
+        monkeypatch.setitem(sys.modules, name, None)  # so that the end of the test puts back what was there
+        del sys.modules[name]
     tensorrt_library.open_library.cache_clear()
     return Bench(backend, gpu, module, folder)
 
