@@ -5,6 +5,7 @@
 trainA/ and trainB/   degraded and clean, UNPAIRED: frames of the first two thirds of both clips, taken in turn
                       for one side or the other, so that no frame stands on both sides
 valA/ and valB/       degraded and clean, registered pairs of equal name, from the last thirds
+stillA/ and stillB/   the same, consecutive frames from the start of the bottle clip's last third: for the flicker
 carA/ and carB/       the same of the car clip, no frame of which is trained on
 clip.mp4              the degraded last third of the bottle clip, as a camera would stream it (H.264)
 
@@ -41,6 +42,7 @@ TRAINED = ("bottle", "person")
 PER_SIDE = 100  # training frames of one clip on one side
 HELD_OUT = 24  # registered pairs of one trained clip
 CAR = 16
+STILL = 30  # consecutive frames of the bottle clip
 
 
 def held_out_start(frames: int) -> int:
@@ -84,26 +86,25 @@ def _resize(picture: Picture) -> Picture:
     return np.asarray(cv2.resize(picture, (WIDTH, HEIGHT), interpolation=cv2.INTER_AREA), dtype=np.uint8)
 
 
-def destinations(clip: str) -> dict[int, tuple[str, ...]]:
-    """Frame number → the folders that it goes to; a folder that ends in A takes it degraded."""
+def folders(clip: str) -> dict[str, list[int]]:
+    """Folder → numbers of the frames of a clip that it takes; a name that ends in A means degraded."""
     frames = CLIPS[clip][1]
     if clip not in TRAINED:
-        return dict.fromkeys(spread(0, frames, CAR), ("carA", "carB"))
+        unseen = spread(0, frames, CAR)
+        return {"carA": unseen, "carB": unseen}
     side_a, side_b = training_numbers(frames)
-    held_out = spread(held_out_start(frames), frames, HELD_OUT)
-    return (
-        dict.fromkeys(side_a, ("trainA",))
-        | dict.fromkeys(side_b, ("trainB",))
-        | dict.fromkeys(held_out, ("valA", "valB"))
-    )
+    start = held_out_start(frames)
+    held_out = spread(start, frames, HELD_OUT)
+    still = list(range(start, start + STILL)) if clip == "bottle" else []
+    return {"trainA": side_a, "trainB": side_b, "valA": held_out, "valB": held_out, "stillA": still, "stillB": still}
 
 
 def write_frames(video: Path, clip: str, out: Path) -> None:
     """Write the chosen frames of one clip into their folders."""
     file, frames = CLIPS[clip]
-    wanted = destinations(clip)
+    wanted = {folder: set(numbers) for folder, numbers in folders(clip).items()}
     for number, picture in enumerate(tqdm(read_clip(video / file), total=frames, desc=clip, unit="frame")):
-        for folder in wanted.get(number, ()):
+        for folder in [name for name, numbers in wanted.items() if number in numbers]:
             shown = degrade(picture, noise_seed(clip, number)) if folder.endswith("A") else picture
             (out / folder).mkdir(parents=True, exist_ok=True)
             cv2.imwrite(str(out / folder / f"{clip}_{number:04d}.png"), shown)
