@@ -15,7 +15,7 @@ PIP := -m pip install $(PIP_NOISE) --disable-pip-version-check -c constraints.tx
 GPU := $(firstword $(wildcard /dev/nvidiactl /dev/nvhost-gpu))
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint bench fresh clean
+.PHONY: help demo test lint bench capi fresh clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-7s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -32,6 +32,10 @@ lint: $(DEV)/.installed ## ruff and mypy --strict
 
 bench: $(DEV)/.installed ## time engines with pytest-benchmark
 	@$(DEV)/bin/python -m pytest benchmarks --benchmark-only
+
+capi: $(RUN)/.installed ## compile the C library, with its header, into build/capi
+	@$(RUN)/bin/python -c 'import cffi' 2>/dev/null || $(RUN)/bin/python $(PIP) cffi
+	@$(RUN)/bin/python -m runtime.capi.build --out build/capi
 
 fresh: ## prove `make demo` on a minimal Debian (root; needs debootstrap); FRESH="--test" for `make test` too
 	@tests/fresh/run.sh $(FRESH)

@@ -22,6 +22,7 @@ VERBS = {
     "engine": ("export.engine", "build an engine from a frame graph"),
     "stream": ("runtime.stream", "translate a camera, a video or a folder"),
     "verify": ("runtime.verify", "prove that an engine is the one its manifest names"),
+    "capi": ("runtime.capi.build", "compile the C library libinloco.so"),
     "latency": ("benchmarks.latency", "time engines and write the report"),
     "overhead": ("benchmarks.overhead", "compare the stream with a bare loop over the engine"),
 }

@@ -87,7 +87,8 @@ for module in pkgutil.walk_packages(runtime.__path__, "runtime."):
     try:
         importlib.import_module(module.name)
     except ImportError as error:
-        assert module.name.startswith("runtime.backends.") and error.name not in banned, (module.name, error)
+        # A vendor library that is not installed here may be missing; one that is banned may not even be asked for.
+        assert error.name.split(".")[0] not in ["runtime", *banned], (module.name, error)
 print(len([name for name in sys.modules if name.startswith("runtime.")]))
 """
 
