@@ -18,12 +18,14 @@ from torch.optim import Adam, Optimizer
 from models.blocks.adalin import AdaLin, LayerInstanceNorm, SoftmaxMix
 from models.blocks.cam import ResidualCam
 from models.data.batches import TwoImages
+from models.errors import ConfigError
 from models.losses.adversarial import adversarial
 from models.schedules import linear_decay
 from models.system import Clock, Deployable, Losses, Phase, System
 
 SLOPE = 0.2
 CAPTURE = 4  # H and W of an image per H and W of its code
+SMALLEST = 96  # px that leave something to judge for the wide critic
 
 
 @dataclass(frozen=True)
@@ -150,6 +152,8 @@ class NiceGan(System):
 
     def __init__(self, cfg: Config) -> None:
         super().__init__(cfg)
+        if cfg.size < SMALLEST or cfg.size % CAPTURE:
+            raise ConfigError(f"size = {cfg.size}: NICE-GAN takes multiples of {CAPTURE} px, from {SMALLEST}")
         map_size = 0 if cfg.light else (cfg.size // CAPTURE) ** 2
         self.critic_a, self.critic_b = (NiceCritic(cfg.channels, cfg.critic_width) for _ in range(2))
         self.generator_a, self.generator_b = (

@@ -1,0 +1,102 @@
+"""Every system at a size that trains in milliseconds, and image folders for it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+import torch
+
+from models.data.datasets import DataConfig, open_dataset, stack
+from models.recipe import make_recipe
+from models.registry import system_class
+from models.system import Batch, System
+from models.trainer import Trainer
+
+# A system is made small by the names that its settings share with the others'; a new name is one line here.
+SMALL: dict[str, Any] = {
+    "size": 32, "load_size": 0, "width": 4, "max_width": 8, "critic_width": 4, "mapping_width": 8, "head_dim": 8,
+    "latent": 4, "style_dim": 4, "patches": 16, "pool_size": 2, "blocks": 1, "n_critic": 2, "bursts": False,
+    "domains": ["dark", "light"],
+}  # fmt: skip
+ONLY: dict[str, dict[str, Any]] = {
+    "pix2pix": {"generator": "unet128", "size": 128, "width": 2},
+    "cyclegan": {"generator": "resnet6"},
+    "nice_gan": {"critic_width": 2, "size": 96},  # the least for its 286-px critic
+}
+
+
+@pytest.fixture(scope="session")
+def small() -> Callable[[str], dict[str, Any]]:
+    """System name → its settings at a tiny size."""
+
+    def settings(name: str) -> dict[str, Any]:
+        config = system_class(name).config
+        known = {field.name for field in fields(config)}
+        return {key: value for key, value in SMALL.items() if key in known} | ONLY.get(name, {})
+
+    return settings
+
+
+@pytest.fixture(scope="session")
+def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folders of 130×140 pictures for every kind of data set; A and B are registered, B is A's negative."""
+    root = tmp_path_factory.mktemp("images")
+    random = np.random.default_rng(0)
+    for k in range(5):
+        coarse = random.integers(0, 256, (5, 5, 3), dtype=np.uint8)
+        picture = cv2.resize(coarse, (140, 130), interpolation=cv2.INTER_CUBIC)
+        versions = {"trainA": picture, "trainB": 255 - picture, "train": picture}
+        versions |= {"train/dark": picture // 2, "train/light": 127 + picture // 2}
+        for folder, version in versions.items():
+            (root / folder).mkdir(parents=True, exist_ok=True)
+            cv2.imwrite(str(root / folder / f"{k}.png"), version)
+    return root
+
+
+@pytest.fixture
+def recipe_values(images: Path, small: Callable[[str], dict[str, Any]]) -> Callable[..., dict[str, Any]]:
+    """System name and further settings → the flat table of a tiny recipe of six steps on the CPU."""
+
+    def values(name: str, **further: Any) -> dict[str, Any]:
+        own = small(name)
+        size = own.get("size", 32)
+        train = {
+            "system": name, "data": str(images), "size": size, "load_size": 0, "batch": 2, "total_kimg": 0.012,
+            "accelerator": "cpu", "grid_images": 2, "augment": "color,translation,cutout",
+        }  # fmt: skip
+        return train | own | further
+
+    return values
+
+
+@pytest.fixture
+def tiny_trainer(recipe_values: Callable[..., dict[str, Any]], tmp_path: Path) -> Callable[..., Trainer]:
+    """System name, run folder's name and further settings → a trainer."""
+
+    def trainer(name: str, run: str = "run", **further: Any) -> Trainer:
+        return Trainer(make_recipe(recipe_values(name, **further)), tmp_path / run)
+
+    return trainer
+
+
+@pytest.fixture
+def tiny_system(recipe_values: Callable[..., dict[str, Any]]) -> Callable[..., tuple[System, Batch]]:
+    """System name and further settings → the prepared system, its weights seeded, and a batch of its data."""
+
+    def build(name: str, batch: int = 2, **further: Any) -> tuple[System, Batch]:
+        recipe = make_recipe(recipe_values(name, **further))
+        data: DataConfig = recipe.data
+        dataset = open_dataset(system_class(name).data, data, 0)
+        samples = stack([dataset.sample(k) for k in range(batch)])
+        torch.manual_seed(0)
+        system = system_class(name)(recipe.system)
+        system.prepare(samples)
+        return system, samples
+
+    return build
