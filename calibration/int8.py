@@ -1,0 +1,159 @@
+"""INT8 in the graph: explicit symmetric Q/DQ in front of convolutions, and on the skip of residual additions.
+
+What every backend accepts at once decides the form: activations int8 per tensor and weights int8 per output channel,
+all zero points 0 (TensorRT refuses others), biases float (TensorRT refuses int32 behind a DequantizeLinear), no Q/DQ on
+a constant operand of Add or Mul (OpenVINO and TensorRT-RTX refuse it), InstanceNorm and the frame arithmetic float.
+
+Source: NVIDIA TensorRT documentation, "Working with Quantized Types", on the placement of Q/DQ.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
+
+from calibration.methods import LEVELS
+from calibration.wiring import Wiring, attribute, rebuilt
+from runtime.frames import Array
+
+# The index of the output channel in a weight; transposed convolutions store (Cin, Cout / groups, kH, kW).
+WEIGHT_AXIS = {"Conv": 0, "ConvTranspose": 1}
+
+
+@dataclass(frozen=True)
+class Policy:
+    """Which layers may become INT8."""
+
+    ends: bool = False  # the first and the last convolutions too; in INT8 these may show banding
+    transposed: bool = False  # transposed convolutions too; their INT8 kernels are weak, or absent, on NVIDIA devices
+
+
+def candidates(model: ModelProto, policy: Policy) -> list[str]:
+    """Names of the convolutions of a prepared graph that may become INT8, in execution order."""
+    wiring = Wiring(model)
+    layers = [node for node in model.graph.node if node.op_type in WEIGHT_AXIS and _has_constant_weight(wiring, node)]
+    spared = set() if policy.ends else {node.name for node in layers if _is_end(wiring, node)}
+    return [node.name for node in layers
+            if node.name not in spared and (node.op_type == "Conv" or policy.transposed)]
+
+
+def activations(model: ModelProto, layers: Iterable[str]) -> list[str]:
+    """Tensors that carry Q/DQ when `layers` are INT8: their inputs, and the skips of the residual additions."""
+    wiring = Wiring(model)
+    return list(dict.fromkeys(name for names in _quantised_inputs(wiring, set(layers)).values() for name in names))
+
+
+def quantise(model: ModelProto, layers: Iterable[str], ranges: Mapping[str, float]) -> ModelProto:
+    """The prepared fp32 graph with `layers` in INT8; `ranges` gives the range of each of `activations`."""
+    wiring = Wiring(model)
+    wanted = set(layers)
+    inputs = _quantised_inputs(wiring, wanted)
+    nodes: list[NodeProto] = []
+    added: list[TensorProto] = []
+    done: dict[str, str] = {}
+    for original in model.graph.node:
+        node = NodeProto()
+        node.CopyFrom(original)
+        renamed = {}
+        for name in inputs.get(node.name, ()):
+            if name not in done:
+                done[name] = _insert_pair(name, ranges[name], nodes, added)
+            renamed[name] = done[name]
+        if node.name in wanted:
+            weight = node.input[1]
+            renamed[weight] = _insert_weight(weight, wiring.array(weight), _axis(node), (nodes, added, done))
+        node.input[:] = [renamed.get(name, name) for name in node.input]
+        nodes.append(node)
+    return rebuilt(model, nodes, added)
+
+
+def _has_constant_weight(wiring: Wiring, node: NodeProto) -> bool:
+    return node.input[1] in wiring.constants and wiring.is_float(node.input[1])
+
+
+def _axis(node: NodeProto) -> int:
+    """Grouped transposed convolutions have no axis of their own for all output channels: one scale per weight."""
+    if node.op_type == "ConvTranspose" and attribute(node, "group", 1) > 1:
+        return -1
+    return WEIGHT_AXIS[node.op_type]
+
+
+def _is_end(wiring: Wiring, node: NodeProto) -> bool:
+    """Whether no other convolution lies before, or none behind, a convolution."""
+    return not (_reaches_layer(wiring, node, before=True) and _reaches_layer(wiring, node, before=False))
+
+
+def _reaches_layer(wiring: Wiring, node: NodeProto, before: bool) -> bool:
+    seen: set[str] = set()
+    pending = [node]
+    while pending:
+        at = pending.pop()
+        near = ([wiring.maker[name] for name in at.input if name in wiring.maker] if before
+                else [reader for name in at.output for reader in wiring.readers[name]])
+        for other in near:
+            if other.op_type in WEIGHT_AXIS:
+                return True
+            if other.name not in seen:
+                seen.add(other.name)
+                pending.append(other)
+    return False
+
+
+def _quantised_inputs(wiring: Wiring, layers: set[str]) -> dict[str, list[str]]:
+    """Node → its inputs that get Q/DQ."""
+    inputs = {name: [node.input[0]] for name, node in wiring.nodes.items() if name in layers}
+    for name, node in wiring.nodes.items():
+        if node.op_type == "Add" and (skip := _skip(wiring, node, layers)):
+            inputs[name] = [skip]
+    return inputs
+
+
+def _skip(wiring: Wiring, add: NodeProto, layers: set[str]) -> str:
+    """The skip of a residual addition, "" for any other addition. The convolution's own result stays unrounded: the
+    addition then runs in the convolution's epilogue, on its wide accumulators, in every backend."""
+    made = [name in wiring.maker and wiring.maker[name].name in layers and len(wiring.readers[name]) == 1
+            for name in add.input]
+    if not any(made):
+        return ""
+    skip = add.input[0] if made[1] else add.input[1]
+    alike = wiring.shape(add.input[0]) == wiring.shape(add.input[1])
+    return skip if alike and skip not in wiring.constants else ""
+
+
+def _insert_pair(name: str, limit: float, nodes: list[NodeProto], added: list[TensorProto]) -> str:
+    scale, zero = f"{name}_scale", f"{name}_zero"
+    # A tensor that was always zero has no range; any scale represents it.
+    added += [numpy_helper.from_array(np.array(limit / LEVELS or 1.0, np.float32), scale),
+              numpy_helper.from_array(np.array(0, np.int8), zero)]
+    nodes += [helper.make_node("QuantizeLinear", [name, scale, zero], [f"{name}_q"], f"{name}_quantise"),
+              helper.make_node("DequantizeLinear", [f"{name}_q", scale, zero], [f"{name}_dq"], f"{name}_dequantise")]
+    return f"{name}_dq"
+
+
+def _insert_weight(name: str, weight: Array, axis: int,
+                   into: tuple[list[NodeProto], list[TensorProto], dict[str, str]]) -> str:
+    nodes, added, done = into
+    key = f"{name}@{axis}"
+    if key not in done:
+        done[key] = f"{name}_dq{axis}"
+        codes, scales = quantised_weight(weight, axis)
+        names = [f"{name}_q{axis}", f"{name}_scale{axis}", f"{name}_zero{axis}"]
+        values = (codes, scales, np.zeros(scales.shape, np.int8))
+        added += [numpy_helper.from_array(value, title) for value, title in zip(values, names, strict=True)]
+        node = helper.make_node("DequantizeLinear", names, [done[key]], f"{name}_dequantise{axis}")
+        if axis >= 0:
+            node.attribute.append(helper.make_attribute("axis", axis))
+        nodes.append(node)
+    return done[key]
+
+
+def quantised_weight(weight: Array, axis: int) -> tuple[Array, Array]:
+    """int8 codes and float32 scales of a weight: one scale per index of `axis`, or a single one for axis -1."""
+    others = tuple(i for i in range(weight.ndim) if i != axis) if axis >= 0 else None
+    largest = np.abs(weight).max(axis=others, keepdims=True)
+    scales = np.where(largest > 0, largest / LEVELS, 1.0).astype(np.float32)  # an unused channel: any scale does
+    codes = np.clip(np.round(weight / scales), -LEVELS, LEVELS).astype(np.int8)
+    return codes, scales.reshape(-1) if axis >= 0 else scales.reshape(())
