@@ -20,7 +20,10 @@ from dataclasses import replace
 from datetime import datetime, timezone
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
 
+from export.agreement import compare_with_graph
 from runtime.errors import DONE, EngineError, ManifestError, run_command
 from runtime.manifest import PORTABLE, Manifest, file_sha256, manifest_path, verify_engine, write_manifest
 
@@ -133,33 +136,33 @@ def _installed_version(backend: str) -> str:
 
 
 def _write_engine(content: bytes, manifest: Manifest, graph: Path, out: Path) -> Manifest:
-    """Write engine, companions and manifest; on failure leave what was there before."""
-    partial = out.with_name(out.name + ".tmp")
+    """Write engine, manifest and companions into a folder beside `out`, compare, and only then move them there.
+
+    Raises:
+        EngineError: the disk is full or `out` cannot be written.
+        GateError: the engine does not give the pictures of its graph.
+    """
     try:
-        partial.write_bytes(content)
-        _copy_companions(manifest, graph.parent, out.parent)
-        built = replace(manifest, sha256=manifest.sha256 | {"engine": file_sha256(partial)})
-        write_manifest(built, out)
-        partial.replace(out)
+        with TemporaryDirectory(prefix=f".{out.name}.", dir=out.parent) as folder:
+            draft = Path(folder) / out.name
+            draft.write_bytes(content)
+            for companion in manifest.companions.values():
+                for file in (graph.with_name(companion), manifest_path(graph.with_name(companion))):
+                    shutil.copyfile(file, draft.with_name(file.name))
+            built = replace(manifest, sha256=manifest.sha256 | {"engine": file_sha256(draft)})
+            write_manifest(built, draft)
+            built = replace(built, parity=built.parity | {"engine": compare_with_graph(draft, graph)})
+            write_manifest(built, draft)
+            for file in sorted(Path(folder).glob("*"), key=lambda file: file == draft):  # the engine last
+                if file.is_file():
+                    file.replace(out.with_name(file.name))
     except OSError as error:
-        manifest_path(out).with_name(manifest_path(out).name + ".tmp").unlink(missing_ok=True)
         raise EngineError(f"cannot write {out}: {error.strerror}; free space or name another --out") from error
-    finally:
-        partial.unlink(missing_ok=True)
     return built
 
 
-def _copy_companions(manifest: Manifest, source: Path, target: Path) -> None:
-    """Engines that compute controls (a style encoder) stand beside the engine that they serve."""
-    if source.resolve() == target.resolve():
-        return
-    for companion in manifest.companions.values():
-        for file in (source / companion, manifest_path(source / companion)):
-            shutil.copyfile(file, target / f"{file.name}.tmp")
-            (target / f"{file.name}.tmp").replace(target / file.name)
-
-
 def _tell(manifest: Manifest, out: Path, nbytes: int, as_json: bool) -> None:
+    agreement: dict[str, Any] = manifest.parity["engine"]
     facts = {
         "engine": str(out),
         "manifest": str(manifest_path(out)),
@@ -169,12 +172,20 @@ def _tell(manifest: Manifest, out: Path, nbytes: int, as_json: bool) -> None:
         "backend_version": manifest.backend_version,
         "precision": manifest.precision,
         "targets": list(manifest.targets),
+        "agreement": agreement,
     }
     if as_json:
         print(json.dumps(facts))
         return
     print(f"{out}: {manifest.precision} for {manifest.backend} {manifest.backend_version}".rstrip(), end=" ")
     print(f"({', '.join(manifest.targets)}), {nbytes / 1e6:.2f} MB; manifest {manifest_path(out).name}")
+    if agreement["compared"]:
+        print(
+            f"agrees with its graph: {agreement['worst_mean_levels']} levels of 255 on average, "
+            f"{agreement['largest_levels']} at most"
+        )
+    else:
+        print(f"not compared with its graph, since it does not run here: {agreement['why']}")
 
 
 if __name__ == "__main__":

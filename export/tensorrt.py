@@ -66,7 +66,8 @@ def build_plan(graph: Path, precision: str, spec: PlanSpec) -> Plan:
     with build_progress(library.trt, config, f"building {graph.stem}"):
         plan = builder.build_serialized_network(network, config)
     if plan is None:
-        raise EngineError(f"TensorRT cannot build {graph}: {library.reasons()}")
+        way_out = "; name only the GPUs you have with --targets" if len(targets) > 1 else ""
+        raise EngineError(f"TensorRT cannot build {graph}: {library.reasons()}{way_out}")
     if spec.timing_cache is not None:
         write_whole(spec.timing_cache, bytes(config.get_timing_cache().serialize()))
     return Plan(bytes(plan), library.version, targets)
@@ -175,7 +176,7 @@ def _set_capabilities(library: Library, config: Any, targets: tuple[str, ...]) -
 
 def _use_dla(library: Library, builder: Any, config: Any, core: int) -> None:
     cores = 0 if library.rtx else builder.num_DLA_cores
-    if core >= cores:
+    if not 0 <= core < cores:
         raise EngineError(f"--dla {core}: {library.backend} {library.version} finds {cores} DLA cores here; drop --dla")
     config.default_device_type = library.trt.DeviceType.DLA
     config.DLA_core = core

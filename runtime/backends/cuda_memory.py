@@ -13,8 +13,8 @@ from typing import Protocol
 from runtime.errors import EngineError
 from runtime.frames import Array
 
-# Module with `open_gpu(index) -> Cuda`, best first, and what it imports.
-LAYERS = (("runtime.backends.cuda_bindings", "cuda-bindings"), ("runtime.backends.cuda_pycuda", "pycuda"))
+# Modules with `open_gpu(index) -> Cuda`, best first.
+LAYERS = ("runtime.backends.cuda_bindings", "runtime.backends.cuda_pycuda")
 
 
 class Stream(Protocol):
@@ -67,7 +67,7 @@ def open_cuda(index: int = 0) -> Cuda:
     Raises:
         EngineError: neither layer is installed, or there is no driver or no GPU.
     """
-    for module, _ in LAYERS:
+    for module in LAYERS:
         try:
             open_gpu = import_module(module).open_gpu
         except ModuleNotFoundError:
