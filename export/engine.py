@@ -52,6 +52,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         backend_version=backend_version,
         targets=targets,
         sha256=manifest.sha256 | {"graph": file_sha256(graph)},
+        decisions=manifest.decisions | ({} if options.dla is None else {"dla": str(options.dla)}),
         command=f"python -m export.engine {shlex.join(given)}",
         created=datetime.now(timezone.utc).isoformat(timespec="seconds"),
     )

@@ -35,6 +35,8 @@ class TensorRtEngine:
         self._owner = get_ident()
         self._runtime = library.trt.Runtime(library.logger)
         self._runtime.engine_host_code_allowed = False
+        if "dla" in manifest.decisions:
+            self._runtime.DLA_core = int(manifest.decisions["dla"])
         self._engine = self._deserialize(path, library)
         ports = [manifest.frame, *manifest.translated]
         types = {port.name: port.dtype for port in ports if port is not None}

@@ -96,7 +96,7 @@ def test_dla_falls_back_to_the_gpu_where_it_must(trt: Any, graph: Path) -> None:
 @pytest.mark.parametrize(("cores", "core"), [(0, 0), (2, 2), (2, -1)])
 def test_a_missing_dla_core_is_told(trt: Any, graph: Path, cores: int, core: int) -> None:
     trt.behaviour.dla_cores = cores
-    with pytest.raises(EngineError, match=f"--dla {core}: .* has {cores} DLA cores here"):
+    with pytest.raises(EngineError, match=f"--dla {core}: .* finds {cores} DLA cores here"):
         build(graph, dla=core)
 
 

@@ -285,6 +285,21 @@ def test_a_plus_means_and_newer(one: Bench, target: str, runs: bool) -> None:
         open_engine(plan)
 
 
+def test_a_plan_for_a_dla_core_opens_on_that_core(one: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    plan = one.build(in_precision("plain_conv", "fp16"), "fp16")
+    one.rewrite(plan, decisions={"dla": "1"})
+    cores = []
+    behaviour = type(one.module.behaviour)
+    real = behaviour.Runtime_deserialize_cuda_engine
+    monkeypatch.setattr(
+        behaviour,
+        "Runtime_deserialize_cuda_engine",
+        lambda self, this, content: cores.append(this.DLA_core) or real(self, this, content),
+    )
+    open_engine(plan).close()
+    assert cores == [1]
+
+
 def test_no_driver_is_told(bench: Bench) -> None:
     plan = bench.build(in_precision("plain_conv", "fp32"))
     bench.gpu.driver = False
