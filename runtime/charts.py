@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from html import escape
 
 Points = Sequence[tuple[float, float]]
 _WIDTH, _HEIGHT = 860, 300
-_LEFT, _RIGHT, _TOP, _BOTTOM = 62, 16, 14, 44
+_LEFT, _RIGHT, _TOP, _BOTTOM = 62, 16, 30, 44
 _TICKS = 5
 
 
@@ -56,7 +56,7 @@ def _y_tick(at: float, value: float) -> str:
 
 
 def _legend(number: int, name: str) -> str:
-    x, y = _LEFT + 14 + 120 * number, _TOP + 14
+    x, y = _LEFT + 110 * number, 16
     return (
         f'<line class="line n{number}" x1="{x}" y1="{y - 4}" x2="{x + 20}" y2="{y - 4}"/>'
         f'<text x="{x + 26}" y="{y}">{escape(name)}</text>'
@@ -82,17 +82,8 @@ def _decades(values: Sequence[float]) -> list[float]:
     return below + [tick for tick in ticks if low < tick <= high] + above
 
 
-def _placer(ticks: list[float], start: float, end: float, log: bool) -> _Placer:
-    return _Placer(ticks[0], ticks[-1], start, end, log)
-
-
-class _Placer:
-    """From a value to its place on an axis."""
-
-    def __init__(self, low: float, high: float, start: float, end: float, log: bool) -> None:
-        self._scale = math.log if log else float
-        self._low, self._span = self._scale(low), (self._scale(high) - self._scale(low)) or 1.0
-        self._start, self._length = start, end - start
-
-    def __call__(self, value: float) -> float:
-        return self._start + (self._scale(value) - self._low) / self._span * self._length
+def _placer(ticks: list[float], start: float, end: float, log: bool) -> Callable[[float], float]:
+    """From a value to its place between `start` and `end`, in the units of the picture."""
+    scale: Callable[[float], float] = math.log if log else float
+    low, high = scale(ticks[0]), scale(ticks[-1])
+    return lambda value: start + (scale(value) - low) / ((high - low) or 1.0) * (end - start)

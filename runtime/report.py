@@ -24,10 +24,11 @@ body { font: 15px/1.5 system-ui, sans-serif; max-width: 900px; margin: 2rem auto
 h1 { font-size: 1.5rem; } h2 { font-size: 1.1rem; margin-top: 2rem; }
 table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
 th, td { text-align: right; padding: .2rem .7rem; border-bottom: 1px solid #8884; }
-th:first-child, td:first-child { text-align: left; }
+th:first-child, td:first-child, .facts td { text-align: left; }
 svg { width: 100%; height: auto; font-size: 12px; }
 svg text { fill: currentColor; } .grid { stroke: currentColor; opacity: .15; }
-.line { fill: none; stroke-width: 1.8; } .n0 { stroke: var(--line0); } .n1 { stroke: var(--line1); }
+.line { fill: none; stroke-width: 1.5; stroke-linejoin: round; }
+.n0 { stroke: var(--line0); } .n1 { stroke: var(--line1); }
 .n2 { stroke: var(--line2); } .n3 { stroke: var(--line3); } .n4 { stroke: var(--line4); }
 """
 _EXPLANATION = (
@@ -38,9 +39,16 @@ _EXPLANATION = (
 
 def check_folder(folder: Path) -> None:
     """Raise SinkError now, rather than after hours, where a report cannot be written."""
-    existing = next(path for path in (folder, *folder.absolute().parents) if path.exists())
-    if not existing.is_dir() or not os.access(existing, os.W_OK):
-        raise SinkError(f"cannot write a report into {folder}: {existing} is not a writable folder")
+    is_new = not folder.exists()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        probe = folder / ".probe.tmp"
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
+        raise SinkError(f"cannot write a report into {folder}: {error.strerror or error}") from error
+    if is_new:
+        folder.rmdir()
 
 
 def write_report(folder: Path, summary: dict[str, Any], stats: StreamStats) -> Path:
@@ -103,7 +111,7 @@ def _facts_table(facts: dict[str, Any]) -> str:
         for name, value in facts.items()
         if not isinstance(value, dict)
     )
-    return f"<table>{''.join(rows)}</table>"
+    return f"<table class=facts>{''.join(rows)}</table>"
 
 
 def _latency_table(facts: dict[str, Any]) -> str:

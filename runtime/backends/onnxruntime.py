@@ -33,7 +33,10 @@ class OnnxRuntimeEngine:
     def submit(self, inputs: Mapping[str, Array]) -> None:
         if len(self._done) >= self.depth:
             raise EngineError("collect() first: one frame is already in flight")
-        outputs = self._session.run(self._names, dict(inputs))
+        try:
+            outputs = self._session.run(self._names, dict(inputs))
+        except Exception as error:
+            raise EngineError(f"ONNX Runtime refuses the inputs: {error}") from error
         self._done.append(dict(zip(self._names, outputs, strict=True)))
 
     def collect(self) -> dict[str, Array]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import deque
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -12,41 +13,65 @@ from runtime.errors import EngineError
 from runtime.frames import Array
 from runtime.manifest import Manifest
 
+_OPTIONS = {
+    "PERFORMANCE_HINT": "LATENCY",
+    "NUM_STREAMS": "1",
+    # The precision is in the graph. Without this, CPUs with bf16 would compute in it, and the gate never saw that.
+    "INFERENCE_PRECISION_HINT": "f32",
+}
+
 
 class OpenVinoEngine:
-    """One compiled model and one inference request, started asynchronously."""
+    """One compiled model; while one request computes on all cores, the next waits inside the library."""
 
-    depth = 1
+    depth = 2
 
     def __init__(self, path: Path, manifest: Manifest) -> None:
         self.manifest = manifest
         self.backend = f"openvino {ov.get_version().split('-')[0]}"
-        options = {"PERFORMANCE_HINT": "LATENCY", "NUM_STREAMS": "1"}
-        if os.access(path.parent, os.W_OK):
-            options["CACHE_DIR"] = str(path.parent / ".cache")
         try:
-            self._model = ov.Core().compile_model(path, "CPU", options)
+            model = ov.Core().compile_model(path, "CPU", _OPTIONS | _cache(path, manifest))
+            requests = [model.create_infer_request() for _ in range(self.depth)]
         except RuntimeError as error:
-            raise EngineError(f"OpenVINO cannot load {path}: {error}") from error
-        self._request = self._model.create_infer_request()
-        self._names = [output.get_any_name() for output in self._model.outputs]
-        self._busy = False
+            raise EngineError(f"OpenVINO cannot load {path}: {_last_line(error)}") from error
+        self._names = [output.get_any_name() for output in model.outputs]
+        self._idle = deque(requests)
+        self._busy: deque[ov.InferRequest] = deque()
 
     def submit(self, inputs: Mapping[str, Array]) -> None:
-        if self._busy:
-            raise EngineError("collect() first: one frame is already in flight")
-        self._request.start_async(dict(inputs), share_inputs=True)
-        self._busy = True
+        if not self._idle:
+            raise EngineError(f"collect() first: {self.depth} frames are already in flight")
+        request = self._idle.popleft()
+        try:
+            request.start_async(dict(inputs), share_inputs=True)
+        except RuntimeError as error:
+            self._idle.appendleft(request)
+            raise EngineError(f"OpenVINO refuses the inputs: {_last_line(error)}") from error
+        self._busy.append(request)
 
     def collect(self) -> dict[str, Array]:
-        self._request.wait()
-        self._busy = False
-        return {name: self._request.get_tensor(name).data for name in self._names}
+        request = self._busy.popleft()
+        self._idle.append(request)  # behind the other, whose turn comes first: the views stay valid meanwhile
+        request.wait()
+        return {name: request.get_tensor(name).data for name in self._names}
 
     def close(self) -> None:
-        if self._busy:
-            self._request.wait()
-            self._busy = False
+        while self._busy:
+            self._busy.popleft().wait()
+        self._idle.clear()
+
+
+def _cache(path: Path, manifest: Manifest) -> dict[str, str]:
+    """A folder for the compiled model, one per engine content; none where it cannot be written."""
+    if not os.access(path.parent, os.W_OK):
+        return {}
+    return {"CACHE_DIR": str(path.parent / ".cache" / manifest.sha256["engine"][:16])}
+
+
+def _last_line(error: RuntimeError) -> str:
+    """The reason, without the library's own source files and lines."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return lines[-1] if lines else "no reason given"
 
 
 def load(path: Path, manifest: Manifest) -> OpenVinoEngine:
