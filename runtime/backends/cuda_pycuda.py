@@ -47,8 +47,9 @@ class PycudaStream:
         return None
 
     def close(self) -> None:
-        """Wait for everything queued."""
+        """Wait for everything queued, then free: pycuda frees with the last reference, in the current context."""
         _call(self._stream.synchronize)
+        del self._stream, self._event
 
 
 class PycudaCuda:
@@ -65,28 +66,29 @@ class PycudaCuda:
         self.name = f"pycuda {pycuda.VERSION_TEXT}"
         self.capability = "sm{}{}".format(*gpu.compute_capability())
         self._streams: list[PycudaStream] = []
-        self._device: list[Any] = []
+        self._memory: list[Any] = []  # page-locked and on the device
 
     def stream(self) -> PycudaStream:
         self._streams.append(PycudaStream())
         return self._streams[-1]
 
     def pinned(self, shape: tuple[int, ...], dtype: str) -> Array:
-        array: Array = _call(cuda.pagelocked_empty, shape, dtype)  # frees itself with its last view
+        array: Array = _call(cuda.pagelocked_empty, shape, dtype)
+        self._memory.append(array.base)  # else it lives as long as its last view, and leaks after the context is gone
         return array
 
     def device(self, nbytes: int) -> int:
-        self._device.append(_call(cuda.mem_alloc, nbytes))
-        return int(self._device[-1])
+        self._memory.append(_call(cuda.mem_alloc, nbytes))
+        return int(self._memory[-1])
 
     def close(self) -> None:
         if self._context is None:
             return
         for stream in self._streams:
             stream.close()
-        for memory in self._device:
+        for memory in self._memory:
             _call(memory.free)
-        self._streams, self._device = [], []
+        self._streams, self._memory = [], []
         cuda.Context.pop()
         self._context.detach()
         self._context = None

@@ -85,9 +85,7 @@ class _Pycuda:
         return _Allocation(self.gpu, self.gpu.malloc(nbytes))
 
     def pagelocked_empty(self, shape: Any, dtype: str) -> Any:
-        array = np.empty(shape, dtype)
-        self.gpu.pinned[array.ctypes.data] = array.nbytes
-        return array
+        return np.asarray(_PageLocked(self.gpu, shape, dtype))  # whose `base` is the allocation
 
     def memcpy_htod_async(self, target: int, source: Any, stream: Any) -> None:
         address = source.ctypes.data
@@ -136,6 +134,19 @@ class _Pycuda:
     def Event_synchronize(self, this: Any) -> Any:
         self.gpu.run(*this.place)
         return this
+
+
+class _PageLocked:
+    """pycuda.driver.PagelockedHostAllocation."""
+
+    def __init__(self, gpu: FakeGpu, shape: tuple[int, ...], dtype: str) -> None:
+        self.gpu = gpu
+        self.memory = np.empty(shape, dtype)
+        self.__array_interface__ = self.memory.__array_interface__
+        gpu.pinned[self.memory.ctypes.data] = self.memory.nbytes
+
+    def free(self) -> None:
+        del self.gpu.pinned[self.memory.ctypes.data]
 
 
 class _Allocation:

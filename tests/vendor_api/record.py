@@ -56,7 +56,7 @@ CUDA_ENUMS = {
 }
 CUDA_CONSTANTS = ("cudaEventBlockingSync", "cudaEventDisableTiming", "cudaHostAllocDefault", "cudaStreamNonBlocking")
 PYCUDA_FUNCTIONS = ("init", "mem_alloc", "memcpy_dtoh_async", "memcpy_htod_async", "pagelocked_empty")
-PYCUDA_CLASSES = ("Context", "Device", "DeviceAllocation", "Event", "Stream")
+PYCUDA_CLASSES = ("Context", "Device", "DeviceAllocation", "Event", "PagelockedHostAllocation", "Stream")
 
 
 def tensorrt_facts(module: Any) -> dict[str, Any]:
