@@ -45,7 +45,8 @@ def out(tmp_path: Path) -> Iterator[Path]:
 
 
 def test_missing_engine(root: Path, out: Path) -> None:
-    refused(run(root, "--engine", "nowhere.plan", "--source", "synthetic:", "--sink", out), "nowhere.plan", "export.engine")
+    done = run(root, "--engine", "nowhere.plan", "--source", "synthetic:", "--sink", out)
+    refused(done, "nowhere.plan", "export.engine")
 
 
 @pytest.mark.parametrize("module", ["runtime.stream", "runtime.verify"])
@@ -68,7 +69,9 @@ def test_truncated_manifest(root: Path, out: Path, write_engine: Write) -> None:
     refused(run(root, "--engine", engine, "--source", "synthetic:", "--sink", out), path.name, "JSON")
 
 
-@pytest.mark.parametrize(("key", "value", "word"), [("schema", 99, "update inloco"), ("file", "other.onnx", "other.onnx")])
+@pytest.mark.parametrize(
+    ("key", "value", "word"), [("schema", 99, "update inloco"), ("file", "other.onnx", "other.onnx")]
+)
 def test_manifest_of_another_schema_or_file(
     root: Path, out: Path, write_engine: Write, key: str, value: object, word: str
 ) -> None:
@@ -84,7 +87,8 @@ def test_unknown_backend(root: Path, out: Path, write_engine: Write) -> None:
 
 
 def test_backend_that_is_not_installed(root: Path, out: Path, write_engine: Write) -> None:
-    blocked = "import sys, runpy; sys.modules['openvino'] = None; runpy.run_module('runtime.stream', run_name='__main__')"
+    absent = "import sys, runpy; sys.modules['openvino'] = None; "
+    blocked = absent + "runpy.run_module('runtime.stream', run_name='__main__')"
     arguments = ["--engine", write_engine(), "--source", "synthetic:", "--sink", out, "--backend", "openvino"]
     command = [sys.executable, "-c", blocked, *map(str, arguments)]
     done = subprocess.run(command, cwd=root, capture_output=True, text=True, timeout=60)
