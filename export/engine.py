@@ -41,10 +41,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         raise EngineError(f"--out {out} is the graph itself: name another file")
     if not out.parent.is_dir():
         raise EngineError(f"there is no folder {out.parent} to write {out.name} into: make it first")
-    if options.backend in PLAN_BACKENDS:
-        content, backend_version, targets = _compile(graph, manifest.precision, options)
-    else:
-        content, backend_version, targets = _graph_engine(graph, manifest.precision, options)
+    make = _compile if options.backend in PLAN_BACKENDS else _graph_engine
+    try:
+        content, backend_version, targets = make(graph, manifest.precision, options)
+    except ModuleNotFoundError as error:
+        raise EngineError(f"this build needs {error.name!r}, which is not installed: pip install onnx tqdm") from error
     built = replace(
         manifest,
         file=out.name,

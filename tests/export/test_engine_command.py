@@ -234,6 +234,18 @@ def test_frames_for_the_comparison_fit_the_engine(tmp_path: Path) -> None:
     assert len({item["frame"].tobytes() for item in items}) == agreement.FRAMES
 
 
+def test_a_missing_builder_is_told(graph: Path, root: Path) -> None:
+    """A device holds the runtime's few dependencies; building wants two more."""
+    program = (
+        "import sys; sys.modules['onnx'] = None; from runtime.errors import run_command; from export import engine;"
+    )
+    program += "raise SystemExit(run_command(lambda: engine.main(sys.argv[1:])))"
+    given = [str(graph), "--backend", "tensorrt", "--out", str(graph.with_name("x.plan"))]
+    done = subprocess.run([sys.executable, "-c", program, *given], cwd=root, capture_output=True, text=True)
+    assert done.returncode == 2
+    assert "this build needs 'onnx', which is not installed: pip install onnx tqdm" in done.stderr
+
+
 def test_without_its_manifest_a_graph_is_refused(graph: Path) -> None:
     manifest_path(graph).unlink()
     with pytest.raises(ManifestError, match="has no manifest"):

@@ -30,8 +30,13 @@ from tests.vendor_api.fake_pycuda import pycuda_modules
 from tests.vendor_api.fake_tensorrt import tensorrt_module
 from tests.vendor_api.small_graphs import in_precision, random_inputs, save, sixteen_bit
 
-RECORDS = ("tensorrt-10.3", "tensorrt-10.16", "tensorrt-11.4", "tensorrt-rtx")
-LAYERS = ("cuda-bindings", "pycuda")
+INSTALLATIONS = (
+    ("tensorrt-10.3", "pycuda"),  # JetPack 6
+    ("tensorrt-10.16", "cuda-bindings"),
+    ("tensorrt-11.4", "cuda-bindings"),
+    ("tensorrt-rtx", "cuda-bindings"),
+    ("tensorrt-rtx", "pycuda"),
+)
 
 
 @dataclass
@@ -91,9 +96,9 @@ def install(monkeypatch: pytest.MonkeyPatch, record: str, layer: str, folder: Pa
     return Bench(backend, gpu, module, folder)
 
 
-@pytest.fixture(params=[(record, layer) for record in RECORDS for layer in LAYERS], ids=lambda both: "+".join(both))
+@pytest.fixture(params=INSTALLATIONS, ids="+".join)
 def bench(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Bench]:
-    """Every TensorRT with every layer."""
+    """Every TensorRT, and both layers."""
     yield install(monkeypatch, *request.param, tmp_path)
     tensorrt_library.open_library.cache_clear()
 
