@@ -117,9 +117,8 @@ def load_lpips(weights: Path) -> Lpips:
         heads = torch.load(weights / HEADS_FILE, map_location="cpu", weights_only=True)
     except FileNotFoundError as error:
         raise SourceError(f"LPIPS needs {error.filename}; give the folder that holds it with --weights") from error
-    except (OSError, RuntimeError, ValueError, UnpicklingError, zipfile.BadZipFile) as error:
-        reason = str(error).splitlines()[0]
-        raise SourceError(f"the LPIPS weights in {weights} are damaged ({reason}); copy them again") from error
+    except (OSError, EOFError, RuntimeError, ValueError, UnpicklingError, zipfile.BadZipFile) as error:
+        raise SourceError(f"the LPIPS weights in {weights} are damaged: copy them again") from error
     return Lpips(features, [heads[f"lin{tap}.model.1.weight"] for tap in range(len(_TAPS))])
 
 

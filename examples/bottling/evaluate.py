@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from benchmarks.metrics import Lpips, flicker, load_lpips, psnr, ssim
-from examples.bottling.baseline import TUNED
+from examples.bottling.baseline import TUNED, WEIGHTS
 from examples.bottling.prepare import read_clip
 from runtime.engine import Engine, infer, open_engine
 from runtime.errors import DONE, FrameError, SourceError, run_command
@@ -33,6 +33,7 @@ Figures = dict[str, dict[str, dict[str, float]]]  # set → method → figure �
 
 # The wall above the bottles of the bottle clip: nothing moves there.
 BACKGROUND = (slice(16, 88), slice(240, 600))
+FLICKER_FRAMES = 12  # consecutive
 FIGURES = ("psnr", "ssim", "lpips")
 
 
@@ -63,10 +64,11 @@ def evaluation_sets(data: Path) -> dict[str, tuple[list[Picture], list[Picture]]
     }
 
 
-def methods(engine: Engine | None) -> dict[str, Restore]:
+def methods(engine: Engine | None, baselines: bool = True) -> dict[str, Restore]:
     """Name → what makes a frame of a degraded one, in the order of the table."""
     restorers: dict[str, Restore] = {"degraded": lambda frame: frame}
-    restorers |= {name: baseline.restore for name, baseline in TUNED.items()}
+    if baselines:
+        restorers |= {name: baseline.restore for name, baseline in TUNED.items()}
     if engine is not None:
         restorers["engine"] = lambda frame: _translate(engine, frame)
     return restorers
@@ -105,7 +107,7 @@ def evaluate(data: Path, lpips: Lpips, restorers: dict[str, Restore]) -> Figures
 def evaluate_flicker(data: Path, restorers: dict[str, Restore]) -> dict[str, dict[str, float]]:
     """Frame-to-frame difference of the static background, in levels: of each method on the sensor's own frames and on
     those of the H.264 clip, and of the clean clip."""
-    dark, clean = read_pairs(data, "stillA", "stillB")
+    dark, clean = (frames[:FLICKER_FRAMES] for frames in read_pairs(data, "stillA", "stillB"))
     streamed = list(islice(read_clip(data / "clip.mp4"), len(dark)))
     levels = {"sensor": {"clean": flicker(clean, BACKGROUND)}, "clip (H.264)": {"clean": flicker(clean, BACKGROUND)}}
     for name, frames in (("sensor", dark), ("clip (H.264)", streamed)):
@@ -135,8 +137,10 @@ def _arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--data", type=Path, required=True, help="folder made by examples.bottling.prepare")
     parser.add_argument("--engine", type=Path, help="engine to judge; without it only the baselines are")
     parser.add_argument("--backend", help="open the engine with this backend")
-    parser.add_argument("--weights", type=Path, default=Path("../shared/data/weights"),
+    parser.add_argument("--weights", type=Path, default=WEIGHTS,
                         help="folder of the LPIPS weights (default %(default)s)")  # fmt: skip
+    parser.add_argument("--no-baselines", dest="baselines", action="store_false",
+                        help="leave out the classical baselines, which take a second a frame")  # fmt: skip
     parser.add_argument("--json", action="store_true", help="print one JSON object instead of the tables")
     return parser.parse_args(arguments)
 
@@ -149,7 +153,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         engine = None
         if options.engine is not None:
             engine = stack.enter_context(closing(open_engine(options.engine, options.backend)))
-        restorers = methods(engine)
+        restorers = methods(engine, options.baselines)
         figures = evaluate(options.data, lpips, restorers)
         levels = evaluate_flicker(options.data, restorers)
     tuned = {name: vars(baseline) for name, baseline in TUNED.items()}
