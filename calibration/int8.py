@@ -1,4 +1,4 @@
-"""INT8 in the graph: explicit symmetric Q/DQ in front of convolutions, and on the skip of residual additions.
+"""INT8 in the graph: explicit symmetric Q/DQ in front of convolutions and of residual additions.
 
 What every backend accepts at once decides the form: activations int8 per tensor and weights int8 per output channel,
 all zero points 0 (TensorRT refuses others), biases float (TensorRT refuses int32 behind a DequantizeLinear), no Q/DQ on
@@ -41,7 +41,7 @@ def candidates(model: ModelProto, policy: Policy) -> list[str]:
 
 
 def activations(model: ModelProto, layers: Iterable[str]) -> list[str]:
-    """Tensors that carry Q/DQ when `layers` are INT8: their inputs, and the skips of the residual additions."""
+    """Tensors that carry Q/DQ when `layers` are INT8: their inputs, and those of residual additions."""
     wiring = Wiring(model)
     return list(dict.fromkeys(name for names in _quantised_inputs(wiring, set(layers)).values() for name in names))
 
@@ -106,21 +106,20 @@ def _quantised_inputs(wiring: Wiring, layers: set[str]) -> dict[str, list[str]]:
     """Node → its inputs that get Q/DQ."""
     inputs = {name: [node.input[0]] for name, node in wiring.nodes.items() if name in layers}
     for name, node in wiring.nodes.items():
-        if node.op_type == "Add" and (skip := _skip(wiring, node, layers)):
-            inputs[name] = [skip]
+        if node.op_type == "Add" and _is_residual(wiring, node, layers):
+            inputs[name] = list(node.input)
     return inputs
 
 
-def _skip(wiring: Wiring, add: NodeProto, layers: set[str]) -> str:
-    """The skip of a residual addition, "" for any other addition. The convolution's own result stays unrounded: the
-    addition then runs in the convolution's epilogue, on its wide accumulators, in every backend."""
-    made = [name in wiring.maker and wiring.maker[name].name in layers and len(wiring.readers[name]) == 1
-            for name in add.input]
-    if not any(made):
-        return ""
-    skip = add.input[0] if made[1] else add.input[1]
+def _is_residual(wiring: Wiring, add: NodeProto, layers: set[str]) -> bool:
+    """Whether an addition joins an INT8 convolution's result with a skip, ahead of further layers. The CPU backends
+    run it inside the convolution only if both operands are INT8; the last addition, of the picture, stays exact."""
+    if any(name in wiring.constants for name in add.input):
+        return False
+    joined = any(name in wiring.maker and wiring.maker[name].name in layers and len(wiring.readers[name]) == 1
+                 for name in add.input)
     alike = wiring.shape(add.input[0]) == wiring.shape(add.input[1])
-    return skip if alike and skip not in wiring.constants else ""
+    return joined and alike and _reaches_layer(wiring, add, before=False)
 
 
 def _insert_pair(name: str, limit: float, nodes: list[NodeProto], added: list[TensorProto]) -> str:
