@@ -236,10 +236,13 @@ def test_frames_for_the_comparison_fit_the_engine(tmp_path: Path) -> None:
 
 def test_a_missing_builder_is_told(graph: Path, root: Path) -> None:
     """A device holds the runtime's few dependencies; building wants two more."""
-    program = (
-        "import sys; sys.modules['onnx'] = None; from runtime.errors import run_command; from export import engine;"
-    )
-    program += "raise SystemExit(run_command(lambda: engine.main(sys.argv[1:])))"
+    program = """
+import sys
+sys.modules["onnx"] = None  # importing it raises
+from export import engine
+from runtime.errors import run_command
+raise SystemExit(run_command(lambda: engine.main(sys.argv[1:])))
+"""
     given = [str(graph), "--backend", "tensorrt", "--out", str(graph.with_name("x.plan"))]
     done = subprocess.run([sys.executable, "-c", program, *given], cwd=root, capture_output=True, text=True)
     assert done.returncode == 2
