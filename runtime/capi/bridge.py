@@ -23,6 +23,7 @@ from runtime.frames import Array
 from runtime.manifest import Control, ImagePort
 
 _LARGEST_STRIDE = 1 << 32  # bytes; more is a mistake
+_BUFFERS = 64  # remembered by each port
 
 
 class ArgumentError(InlocoError):
@@ -54,11 +55,52 @@ def attach(ffi: Any, lib: Any) -> None:
         ffi.def_extern(name=name, error=1 + lib.INLOCO_INTERNAL, onerror=bridge.on_error)(bridge.guarded(function))
 
 
+class _Pixels:
+    """The caller's memory as arrays, checked against one port of the engine.
+
+    Callers use the same few buffers again and again, so the array of an inloco_image is kept by the very bytes of that
+    struct: equal bytes were checked before. The memory itself is never kept.
+    """
+
+    def __init__(self, ffi: Any, port: ImagePort) -> None:
+        self._ffi = ffi
+        self._port = port
+        self._known: dict[bytes, Array] = {}
+
+    def view(self, image: Any) -> Array:
+        """An (H, W, C) view. Raises FrameError where the image is not what the port takes."""
+        key = self._ffi.buffer(image)[:]
+        view = self._known.get(key)
+        if view is None:
+            if len(self._known) >= _BUFFERS:
+                self._known.clear()
+            view = self._known[key] = self._checked(image)
+        return view
+
+    def _checked(self, image: Any) -> Array:
+        port = self._port
+        depth = 2 if port.dtype == "uint16" else 1
+        given = (image.height, image.width, image.channels, image.bits)
+        wanted = (*port.shape, 8 * depth)
+        if given != wanted:
+            raise FrameError(f"`{port.name}` is {_size(given)}, the engine has {_size(wanted)}: resize it first")
+        if not image.data:
+            raise FrameError(f"`{port.name}` has no pixels: its `data` is NULL")
+        row = port.width * port.channels * depth
+        stride = image.row_stride or row
+        if not row <= stride < _LARGEST_STRIDE:
+            raise FrameError(f"`{port.name}` has a row_stride of {stride} bytes, and its rows have {row}")
+        memory = self._ffi.buffer(image.data, stride * (port.height - 1) + row)
+        return np.ndarray(port.shape, port.dtype, memory, 0, (stride, port.channels * depth, depth))
+
+
 class _Opened:
-    """A session, and what keeps the texts alive that C was given pointers to."""
+    """A session, and what its C handle needs besides: views of pixels, and the texts that C has pointers to."""
 
     def __init__(self, ffi: Any, session: Session) -> None:
         self.session = session
+        self.frame = _Pixels(ffi, session.manifest.frame) if session.manifest.frame else None
+        self.translated = [_Pixels(ffi, port) for port in session.manifest.translated]
         self._ffi = ffi
         self._texts: dict[str, Any] = {}
 
@@ -160,14 +202,14 @@ class Bridge:
 
     def translate(self, handle: int, frame: Any, translated: Any, deadline_ms: int) -> None:
         """Translate in the caller's buffers."""
-        session = self._find(handle).session
-        session.translate(self._frame(session, frame), self._pictures(session, translated), deadline_ms)
+        opened = self._find(handle)
+        opened.session.translate(self._frame(opened, frame), self._pictures(opened, translated), deadline_ms)
 
     def translate_async(self, handle: int, frame: Any, translated: Any, done: Any, user_data: Any) -> None:
         """Queue a translation in the caller's buffers."""
-        session = self._find(handle).session
+        opened = self._find(handle)
         finish = partial(self._finish, done, user_data)
-        session.translate_async(self._frame(session, frame), self._pictures(session, translated), finish)
+        opened.session.translate_async(self._frame(opened, frame), self._pictures(opened, translated), finish)
 
     def _finish(self, done: Any, user_data: Any, error: BaseException | None) -> None:
         done(0 if error is None else self._status_of(error), user_data)
@@ -178,36 +220,19 @@ class Bridge:
             raise ClosedError("this is not an open engine: it was closed, or never opened")
         return opened
 
-    def _frame(self, session: Session, image: Any) -> Array | None:
+    def _frame(self, opened: _Opened, image: Any) -> Array | None:
         """The caller's frame, without a copy where its rows are not padded."""
-        port = session.manifest.frame
-        if port is None:
+        if opened.frame is None:
             if image:
                 raise FrameError("this engine takes no frame: pass NULL")
             return None
         if not image:
             raise FrameError("`frame` is NULL, and this engine takes one")
-        frame = self._view(image, port, "frame")
-        return frame if frame.flags.c_contiguous and frame.flags.aligned else frame.copy()
+        frame = opened.frame.view(image)
+        return frame if frame.flags.carray else frame.copy()
 
-    def _pictures(self, session: Session, images: Any) -> list[Array]:
-        return [self._view(images[i], port, port.name) for i, port in enumerate(session.manifest.translated)]
-
-    def _view(self, image: Any, port: ImagePort, name: str) -> Array:
-        """The caller's memory as an (H, W, C) array."""
-        depth = 2 if port.dtype == "uint16" else 1
-        given = (image.height, image.width, image.channels, image.bits)
-        wanted = (port.height, port.width, port.channels, 8 * depth)
-        if given != wanted:
-            raise FrameError(f"`{name}` is {_size(given)}, the engine has {_size(wanted)}: resize it first")
-        if not image.data:
-            raise FrameError(f"`{name}` has no pixels: its `data` is NULL")
-        row = port.width * port.channels * depth
-        stride = image.row_stride or row
-        if not row <= stride < _LARGEST_STRIDE:
-            raise FrameError(f"`{name}` has a row_stride of {stride} bytes, and its rows have {row}")
-        memory = self._ffi.buffer(image.data, stride * (port.height - 1) + row)
-        return np.ndarray(port.shape, port.dtype, memory, 0, (stride, port.channels * depth, depth))
+    def _pictures(self, opened: _Opened, images: Any) -> list[Array]:
+        return [pixels.view(images + i) for i, pixels in enumerate(opened.translated)]
 
     def _fill_size(self, image: Any, port: ImagePort) -> None:
         image.data, image.row_stride = self._ffi.NULL, 0
@@ -229,6 +254,6 @@ def _count_of(control: Control) -> int:
     return math.prod(control.shape)
 
 
-def _size(size: tuple[int, int, int, int]) -> str:
+def _size(size: tuple[int, ...]) -> str:
     height, width, channels, bits = size
     return f"{height}x{width}x{channels} of {bits} bits"

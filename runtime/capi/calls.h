@@ -1,6 +1,6 @@
 /* What C and Python offer each other; build.py reads this for cffi as well, so plain declarations only. */
 
-/* Python's, in bridge.py: they return 1 + the status, because 0 is what cffi returns when Python did not run. */
+/* Python's, in bridge.py. They return 1 + the status: 0 is what cffi returns when Python did not run. */
 #ifndef INLOCO_CDEF
 #include "inloco.h"
 #define PYTHON extern

@@ -1,10 +1,8 @@
 /* inloco.h: translate images with an in loco engine, from C99 or C++11 (manual: docs/c.md).
  *
  *     inloco_engine *engine;
- *     if (inloco_open("cyclegan_int8.onnx", NULL, &engine) != INLOCO_OK) {
- *         fprintf(stderr, "%s\n", inloco_last_error());
- *         return 1;
- *     }
+ *     if (inloco_open("cyclegan_int8.onnx", NULL, &engine) != INLOCO_OK)
+ *         return fprintf(stderr, "%s\n", inloco_last_error()), 1;
  *     inloco_description about;
  *     about.struct_size = sizeof about;
  *     inloco_describe(engine, &about);
@@ -27,7 +25,6 @@
 #ifdef __cplusplus
 extern "C" {
 #endif
-
 #define INLOCO_API_VERSION 1
 #define INLOCO_API __attribute__((visibility("default")))
 typedef struct inloco_engine inloco_engine;
@@ -100,8 +97,8 @@ INLOCO_API inloco_status inloco_open(const char *path, const inloco_options *opt
 INLOCO_API inloco_status inloco_close(inloco_engine *engine); /* finishes what is queued; NULL is fine */
 
 INLOCO_API inloco_status inloco_describe(inloco_engine *engine, inloco_description *about);
-INLOCO_API inloco_status inloco_describe_output(inloco_engine *engine, uint32_t index, inloco_image *size);
-INLOCO_API inloco_status inloco_describe_control(inloco_engine *engine, uint32_t index, inloco_control *about);
+INLOCO_API inloco_status inloco_describe_output(inloco_engine *engine, uint32_t i, inloco_image *size);
+INLOCO_API inloco_status inloco_describe_control(inloco_engine *engine, uint32_t i, inloco_control *about);
 INLOCO_API inloco_status inloco_get_stats(inloco_engine *engine, inloco_stats *stats);
 
 /* Both copy; what is already queued keeps the old value. */

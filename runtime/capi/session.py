@@ -10,6 +10,7 @@ behind when its time is up.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -68,11 +69,12 @@ class Session:
         self._guard = Lock()  # held by whoever uses the engine
         self._making = Lock()
         self._closed = False
+        self._spare: deque[Frame] = deque(maxlen=2)
         self._worker = Worker(opening, self._guard) if self.own_thread else None
         self._engine: Engine = self._worker.engine if self._worker else opening()
         self.backend = self._engine.backend
         self.manifest = self._engine.manifest
-        self._controls: Mapping[str, Array] = parse_controls([], self.manifest.controls)
+        self.controls: Mapping[str, Array] = parse_controls([], self.manifest.controls)
         self._names = [port.name for port in self.manifest.translated]
         self._frame_name = self.manifest.frame.name if self.manifest.frame else ""
 
@@ -161,11 +163,25 @@ class Session:
             self._deliver(pictures, outputs)
 
     def _translate_in_worker(self, frame: Frame | None, pictures: Sequence[Array], deadline_ms: int) -> None:
-        if deadline_ms and frame is not None:
-            frame = frame.copy()  # the engine may still read it when the call is back
-        job = Job(self._inputs(frame), partial(self._deliver, pictures))
-        self._put(job)
-        job.wait(deadline_ms / 1e3 if deadline_ms else -1)
+        staged = self._stage(frame) if deadline_ms and frame is not None else None
+        job = Job(self._inputs(frame if staged is None else staged), partial(self._deliver, pictures))
+        try:
+            self._put(job)
+            job.wait(deadline_ms / 1e3 if deadline_ms else -1)
+        except KeyboardInterrupt:
+            job.give_up()
+            raise
+        if staged is not None:
+            self._spare.append(staged)
+
+    def _stage(self, frame: Frame) -> Frame:
+        """A copy, because a late engine still reads the frame when the call is back. Not returned to the spare ones
+        then; else their memory is used again, which is cheaper than asking the system for it."""
+        with suppress(IndexError):
+            spare = self._spare.pop()
+            np.copyto(spare, frame)
+            return spare
+        return frame.copy()
 
     def _put(self, job: Job) -> None:
         with self._making:
@@ -175,7 +191,7 @@ class Session:
             self._worker.put(job)
 
     def _inputs(self, frame: Frame | None) -> Mapping[str, Array]:
-        return self._controls if frame is None else {self._frame_name: frame[None], **self._controls}
+        return self.controls if frame is None else {self._frame_name: frame[None], **self.controls}
 
     def _deliver(self, pictures: Sequence[Array], outputs: Mapping[str, Array]) -> None:
         for name, picture in zip(self._names, pictures, strict=True):
@@ -194,7 +210,7 @@ class Session:
 
     def _set(self, name: str, value: Array) -> None:
         with self._counting:
-            self._controls = {**self._controls, name: value}  # anew: jobs in flight keep theirs
+            self.controls = {**self.controls, name: value}  # anew: jobs in flight keep theirs
 
     def _control(self, name: str) -> Control:
         for control in self.manifest.controls:

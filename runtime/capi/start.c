@@ -124,7 +124,8 @@ static void start(void)
         return;
     if (capi_start_bridge() != 0 || !attached) {
         const char *reason = inloco_last_error();
-        fail("the runtime does not load: %s%s", *reason ? reason : "see stderr", "");
+        fail("the runtime does not load with %s (%s); name the interpreter that has its packages in INLOCO_PYTHON",
+             python_path(), *reason ? reason : "see stderr");
     }
 }
 

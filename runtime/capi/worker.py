@@ -22,6 +22,7 @@ from runtime.errors import InlocoError
 from runtime.frames import Array
 
 Outputs = Mapping[str, Array]
+_PATIENCE_S = 10.0  # with an engine that was interrupted
 
 
 class LateError(InlocoError):
@@ -45,6 +46,7 @@ class Job:
     ) -> None:
         self.inputs = inputs
         self.error: BaseException | None = None
+        self.queued = False
         self.abandoned = False
         self._arrived = False
         self._deliver = deliver
@@ -60,12 +62,7 @@ class Job:
             LateError: the time passed; nothing will be delivered.
             Exception: what the engine raised.
         """
-        try:
-            in_time = self._finished.acquire(timeout=seconds)
-        except BaseException:  # KeyboardInterrupt: the caller's buffers are in use until the worker is through
-            if not self.abandon():
-                self._finished.acquire()
-            raise
+        in_time = self._finished.acquire(timeout=seconds)
         if not in_time and not self.abandon():
             raise LateError("the deadline passed before the engine was ready; allow more time, or use a faster engine")
         if self.error is not None:
@@ -76,6 +73,11 @@ class Job:
         with self._turn:
             self.abandoned = not self._arrived
             return self._arrived
+
+    def give_up(self) -> None:
+        """Interrupted: abandon, and let the worker come to an end with the inputs, which may be the caller's memory."""
+        if not self.abandon() and self.queued:
+            self._finished.acquire(timeout=_PATIENCE_S)
 
     def succeed(self, outputs: Outputs) -> None:
         """Deliver, unless nobody waits any more. The result counts as arrived from here on."""
@@ -129,6 +131,7 @@ class Worker:
 
     def put(self, job: Job) -> None:
         """Queue a translation."""
+        job.queued = True
         self._jobs.put(job)
 
     def close(self) -> None:
