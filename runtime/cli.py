@@ -25,6 +25,7 @@ VERBS = {
     "capi": ("runtime.capi.build", "compile the C library libinloco.so"),
     "latency": ("benchmarks.latency", "time engines and write the report"),
     "overhead": ("benchmarks.overhead", "compare the stream with a bare loop over the engine"),
+    "c-overhead": ("benchmarks.c_api", "time what the C library adds to an engine"),
 }
 
 
