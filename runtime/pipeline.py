@@ -79,6 +79,7 @@ class Pipeline:
         self._error: BaseException | None = None
         self._live = False
         self._reading_since: float | None = None
+        self._last_translated = 0.0
         self._last_picture: Frame | None = None
 
     @property
@@ -169,7 +170,9 @@ class Pipeline:
     def _collect(self, engine: Engine, item: _Item) -> None:
         # The engine's buffer is used again while the sink still writes: the sink gets a copy.
         item.picture = engine.collect()["translated"][0].copy()
-        item.translated = monotonic()
+        # An engine computes one frame after the other: behind another in flight, a frame still waits for its turn.
+        item.submitted = max(item.submitted, self._last_translated)
+        item.translated = self._last_translated = monotonic()
         self._outbox.put(item)
 
     def _deliver(self) -> None:

@@ -32,7 +32,7 @@ svg text { fill: currentColor; } .grid { stroke: currentColor; opacity: .15; }
 .n2 { stroke: var(--line2); } .n3 { stroke: var(--line3); } .n4 { stroke: var(--line4); }
 """
 _EXPLANATION = (
-    "capture: bytes there → decoded and fitted; queue: → given to the engine; compute: → collected from the engine; "
+    "capture: bytes there → decoded and fitted; queue: → its turn on the engine; compute: → collected from it; "
     "sink: → written; age: the whole way, from capture to written. Milliseconds; percentiles right to 0.5 %."
 )
 

@@ -63,7 +63,7 @@ class Passage:
 
     captured: float  # the bytes were there
     ready: float  # decoded, fitted and handed over
-    submitted: float  # to the engine
+    submitted: float  # its turn on the engine began
     translated: float  # collected from the engine
     delivered: float  # the sink has it
 
