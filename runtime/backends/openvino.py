@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections import deque
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 
 import openvino as ov
 
 from runtime.errors import EngineError
 from runtime.frames import Array
-from runtime.manifest import Manifest
+from runtime.manifest import Manifest, file_sha256
 
+_SEAL = "blobs.sha256"
 _OPTIONS = {
     "PERFORMANCE_HINT": "LATENCY",
     "NUM_STREAMS": "1",
@@ -29,11 +32,14 @@ class OpenVinoEngine:
     def __init__(self, path: Path, manifest: Manifest) -> None:
         self.manifest = manifest
         self.backend = f"openvino {ov.get_version().split('-')[0]}"
+        cache = _cache(path, manifest)
         try:
-            model = ov.Core().compile_model(path, "CPU", _OPTIONS | _cache(path, manifest))
+            model = ov.Core().compile_model(path, "CPU", _OPTIONS | ({"CACHE_DIR": str(cache)} if cache else {}))
             requests = [model.create_infer_request() for _ in range(self.depth)]
         except RuntimeError as error:
             raise EngineError(f"OpenVINO cannot load {path}: {_last_line(error)}") from error
+        if cache:
+            _seal(cache)
         self._names = [output.get_any_name() for output in model.outputs]
         self._idle = deque(requests)
         self._busy: deque[ov.InferRequest] = deque()
@@ -61,11 +67,30 @@ class OpenVinoEngine:
         self._idle.clear()
 
 
-def _cache(path: Path, manifest: Manifest) -> dict[str, str]:
-    """A folder for the compiled model, one per engine content; none where it cannot be written."""
+def _cache(path: Path, manifest: Manifest) -> Path | None:
+    """A folder for the compiled model, one per engine content; none where it cannot be written.
+
+    The library loads a damaged cache without a word, so one whose bytes are not those it was sealed with goes.
+    """
     if not os.access(path.parent, os.W_OK):
-        return {}
-    return {"CACHE_DIR": str(path.parent / ".cache" / manifest.sha256["engine"][:16])}
+        return None
+    folder = path.parent / ".cache" / manifest.sha256["engine"][:16]
+    seal = folder / _SEAL
+    if not seal.is_file() or seal.read_text() != _digests(folder):
+        shutil.rmtree(folder, ignore_errors=True)
+    return folder
+
+
+def _seal(folder: Path) -> None:
+    """Write down the hashes of what is cached, unless that is done or the disk is full."""
+    seal, digests = folder / _SEAL, _digests(folder)
+    if digests and not seal.exists():
+        with suppress(OSError):
+            seal.write_text(digests)
+
+
+def _digests(folder: Path) -> str:
+    return "".join(f"{file_sha256(blob)}  {blob.name}\n" for blob in sorted(folder.glob("*.blob")))
 
 
 def _last_line(error: RuntimeError) -> str:

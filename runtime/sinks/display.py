@@ -21,7 +21,7 @@ class DisplaySink:
     def write(self, frame: Frame, mark: Mark) -> None:
         try:
             if not self._is_open:
-                cv2.namedWindow(_TITLE, cv2.WINDOW_NORMAL | cv2.WINDOW_KEEPRATIO)
+                cv2.namedWindow(_TITLE, cv2.WINDOW_NORMAL | cv2.WINDOW_KEEPRATIO | cv2.WINDOW_GUI_NORMAL)
                 cv2.resizeWindow(_TITLE, max(320, frame.shape[1]), max(240, frame.shape[0]))
                 self._is_open = True
             cv2.imshow(_TITLE, to_8bit(frame))
