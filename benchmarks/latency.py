@@ -20,6 +20,7 @@ from typing import Any
 from tqdm import tqdm
 
 from benchmarks.cold_start import measure_cold_start
+from benchmarks.graph_macs import engine_gmacs
 from benchmarks.machine import describe_machine, package_versions
 from benchmarks.percentiles import summarise
 from benchmarks.plots import latency_cdf, timeline
@@ -30,23 +31,22 @@ from runtime.errors import DONE, EngineError, run_command
 from runtime.report import check_folder
 
 SCHEMA = 1  # of report.json
-GIGA = 1e9
 
 
 def describe_engine(subject: Subject) -> dict[str, Any]:
     """What the manifest and the file say; nothing that is measured."""
     manifest = subject.manifest
-    port = manifest.frame or manifest.translated[0]
+    exact, published = engine_gmacs(subject.choice.path, manifest)
     return {
         "name": subject.name,
         "file": subject.choice.path.name,
         "sha256": manifest.sha256["engine"],
         "backend": subject.backend,
         "precision": manifest.precision,
-        "input": f"{port.width}x{port.height}x{port.channels}" if manifest.frame else "noise",
+        "input": f"{port.width}x{port.height}x{port.channels}" if (port := manifest.frame) else "no frame",
         "file_mib": round(subject.choice.path.stat().st_size / 2**20, 3),
-        "gmac_exact": round(manifest.macs / GIGA, 3) if manifest.macs else None,
-        "gmac_published": None,
+        "gmac_exact": None if exact is None else round(exact, 3),
+        "gmac_published": None if published is None else round(published, 3),
     }
 
 
