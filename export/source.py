@@ -1,0 +1,103 @@
+"""What is to be exported: a bare network as a graph, and the torch reference it must equal when seen through frames."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from difflib import get_close_matches
+from pathlib import Path
+
+import torch
+from onnx import ModelProto
+
+from export.frame_graph import FrameGraph, Signature, controls_at, signature_of
+from export.parity import Item
+from export.trace import graph_from_module
+from models.checkpoint import CheckpointInfo, load_system
+from models.errors import ModelsError
+from models.system import Deployable, System
+from runtime.errors import GraphError
+
+
+@dataclass(frozen=True)
+class Source:
+    """A network on its way to a frame graph."""
+
+    network: ModelProto  # float images in and out; inputs and outputs in the order of `signature`
+    reference: FrameGraph
+    signature: Signature
+    system: str
+    sha256: str  # of the checkpoint or the foreign file
+    decisions: dict[str, str] = field(default_factory=dict)
+    companions: dict[str, str] = field(default_factory=dict)  # control → the deployable that computes it
+    task: str = ""
+
+    def run_reference(self, item: Item) -> Item:
+        """What the network gives for one item, through torch."""
+        inputs = [torch.from_numpy(item[name]) for name in self.signature.input_names]
+        with torch.no_grad():
+            outputs = self.reference(*inputs)
+        return {name: out.numpy() for name, out in zip(self.signature.output_names, outputs, strict=True)}
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A checkpoint's system; its parts become sources."""
+
+    system: System
+    info: CheckpointInfo
+
+    @classmethod
+    def load(cls, path: Path) -> Trained:
+        """Raises GraphError when the checkpoint is missing, damaged, holds NaN, or is of another system."""
+        try:
+            return cls(*load_system(path))
+        except ModelsError as error:
+            raise GraphError(str(error)) from error
+
+    def part(self, name: str) -> Deployable:
+        """A deployable whose weights the checkpoint holds.
+
+        Raises:
+            GraphError: there is none of that name; names the nearest.
+        """
+        if name not in self.info.parts:
+            near = get_close_matches(name, self.info.parts, n=1)
+            hint = f"did you mean {near[0]!r}?" if near else f"it has {', '.join(self.info.parts)}"
+            raise GraphError(f"the {self.info.system} checkpoint has no part {name!r}; {hint}")
+        return self.system.deployables()[name]
+
+    def source(self, name: str, size: tuple[int, int] | None, bits: int = 8) -> Source:
+        """The part `name` at `size` (H, W); None where the part has a size of its own, or takes no image.
+
+        Raises:
+            GraphError: the part is unknown, the size is missing or not allowed, or torch cannot export the network.
+        """
+        part = self.part(name)
+        size = _checked_size(name, part, size)
+        controls = controls_at(part, size)
+        reference = FrameGraph.around(part, bits)
+        with torch.no_grad():
+            signature = signature_of(reference, size, controls, part.names)
+        example = [torch.zeros(1, part.channels_in, *size)] if part.channels_in else []
+        example += [torch.zeros(control.shape) for control in controls]
+        network = graph_from_module(part.module, tuple(example), signature.input_names, signature.output_names)
+        return Source(
+            network, reference, signature, self.info.system, self.info.sha256,
+            dict(part.decisions), _companions(part, self.info), type(self.system).task,
+        )  # fmt: skip
+
+
+def _companions(part: Deployable, info: CheckpointInfo) -> dict[str, str]:
+    """Control → its companion, as far as the checkpoint still holds it."""
+    return {control.name: control.companion for control in part.controls if control.companion in info.parts}
+
+
+def _checked_size(name: str, part: Deployable, size: tuple[int, int] | None) -> tuple[int, int]:
+    if not part.channels_in:
+        return size or part.fixed_size or (1, 1)  # the noise decides the size
+    size = size or part.fixed_size
+    if size is None:
+        raise GraphError(f"{name} takes images of many sizes: state one with --size HxW")
+    if refusal := part.refusal(*size):
+        raise GraphError(f"{name} cannot take {size[0]}x{size[1]} images: {refusal}")
+    return size
