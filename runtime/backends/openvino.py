@@ -37,6 +37,8 @@ class OpenVinoEngine:
             model = ov.Core().compile_model(path, "CPU", _OPTIONS | ({"CACHE_DIR": str(cache)} if cache else {}))
             requests = [model.create_infer_request() for _ in range(self.depth)]
         except RuntimeError as error:
+            if cache:
+                _remove(cache)
             raise EngineError(f"OpenVINO cannot load {path}: {_last_line(error)}") from error
         if cache:
             _seal(cache)
@@ -79,6 +81,13 @@ def _cache(path: Path, manifest: Manifest) -> Path | None:
     if not seal.is_file() or seal.read_text() != _digests(folder):
         shutil.rmtree(folder, ignore_errors=True)
     return folder
+
+
+def _remove(cache: Path) -> None:
+    """Leave no empty folders where nothing could be compiled."""
+    shutil.rmtree(cache, ignore_errors=True)
+    with suppress(OSError):  # other engines may have theirs in there
+        cache.parent.rmdir()
 
 
 def _seal(folder: Path) -> None:
