@@ -1,10 +1,11 @@
-"""Bias correction: rounding weights and activations shifts each channel's mean; the convolution's bias takes it back.
+"""Bias correction: rounding weights and activations shifts each channel's mean; the convolution's bias takes
+it back.
 
-Each layer's own shift is measured on the fp32 graph: the rounded layer runs beside the exact one on the exact input, so
-no layer corrects what an earlier one has already corrected.
+Each layer's own shift is measured on the fp32 graph: the rounded layer runs beside the exact one on the
+exact input, so no layer corrects what an earlier one has already corrected.
 
-Source: Nagel et al., "Data-Free Quantization through Weight Equalization and Bias Correction", ICCV 2019, section 4.2;
-measured on frames here instead of derived from batch-norm statistics.
+Source: Nagel et al., "Data-Free Quantization through Weight Equalization and Bias Correction", ICCV 2019,
+section 4.2; measured on frames here instead of derived from batch-norm statistics.
 """
 
 from __future__ import annotations
@@ -22,14 +23,17 @@ from calibration.wiring import Wiring, rebuilt
 from runtime.frames import Array
 
 
-def shifts(model: ModelProto, layers: list[str], ranges: Mapping[str, float], samples: Samples,
-           quiet: bool = False) -> dict[str, Array]:
+def shifts(
+    model: ModelProto, layers: list[str], ranges: Mapping[str, float], samples: Samples, quiet: bool = False
+) -> dict[str, Array]:
     """Layer → (C,) mean over frames and pixels of its rounded output minus its exact output."""
     graph = Graph(_side_by_side(model, layers, ranges), [f"{name}_shift" for name in layers])
     total: dict[str, Array] = {}
     for index in tqdm(range(len(samples)), desc="correcting biases", unit="frame", disable=quiet):
         for name, value in graph(samples[index]).items():
-            total[name] = total.get(name, 0) + value.astype(np.float64).mean(axis=tuple(range(2, value.ndim)))[0]
+            total[name] = (
+                total.get(name, 0) + value.astype(np.float64).mean(axis=tuple(range(2, value.ndim)))[0]
+            )
     return {name: total[f"{name}_shift"] / len(samples) for name in layers}
 
 
@@ -51,7 +55,8 @@ def corrected(model: ModelProto, shift: Mapping[str, Array]) -> ModelProto:
 
 
 def _side_by_side(model: ModelProto, layers: list[str], ranges: Mapping[str, float]) -> ModelProto:
-    """The fp32 graph, and beside each layer its rounded twin on the same input, with the mean of their difference."""
+    """The fp32 graph, and beside each layer its rounded twin on the same input, with the mean of their
+    difference."""
     wiring = Wiring(model)
     rounded = quantise(model, layers, ranges)
     twins = {name: node for name, node in Wiring(rounded).nodes.items() if name in set(layers)}
@@ -60,8 +65,13 @@ def _side_by_side(model: ModelProto, layers: list[str], ranges: Mapping[str, flo
     for name, twin in twins.items():
         exact, parallel = wiring.nodes[name].output[0], f"{name}_rounded"
         twin.output[0], twin.name = parallel, parallel
-        beside += [twin, helper.make_node("Sub", [parallel, exact], [f"{name}_difference"], f"{name}_difference"),
-                   helper.make_node("GlobalAveragePool", [f"{name}_difference"], [f"{name}_shift"], f"{name}_shift")]
+        beside += [
+            twin,
+            helper.make_node("Sub", [parallel, exact], [f"{name}_difference"], f"{name}_difference"),
+            helper.make_node("GlobalAveragePool", [f"{name}_difference"], [f"{name}_shift"], f"{name}_shift"),
+        ]
     side = rebuilt(model, [*model.graph.node, *pairs, *beside], list(rounded.graph.initializer))
-    side.graph.output.extend(helper.make_tensor_value_info(f"{name}_shift", TensorProto.FLOAT, None) for name in layers)
+    side.graph.output.extend(
+        helper.make_tensor_value_info(f"{name}_shift", TensorProto.FLOAT, None) for name in layers
+    )
     return side

@@ -1,4 +1,5 @@
-"""A graph with everything measured that a lower precision needs; it can be built with any of its layers kept back."""
+"""A graph with everything measured that a lower precision needs; it can be built with any of its layers kept
+back."""
 
 from __future__ import annotations
 
@@ -57,7 +58,9 @@ class Int8:
 
     def build(self, kept: Collection[str] = ()) -> ModelProto:
         inside = [name for name in self.layers if name not in kept]
-        exact = corrected(self.model, {name: self.bias_shifts[name] for name in inside if name in self.bias_shifts})
+        exact = corrected(
+            self.model, {name: self.bias_shifts[name] for name in inside if name in self.bias_shifts}
+        )
         graph = int8.quantise(exact, inside, self.ranges)
         return fp16.cast_nodes(graph, [name for name in self.halves if name not in inside])
 
@@ -86,13 +89,20 @@ def measure_int8(model: ModelProto, policy: int8.Policy, samples: Samples, quiet
     """
     layers = int8.candidates(model, policy)
     if not layers:
-        raise EngineError("no convolution of this graph may become INT8: pass --ends int8 or --transposed int8, or "
-                          "use --precision fp16")
+        raise EngineError(
+            "no convolution of this graph may become INT8: pass --ends int8 or --transposed int8, or "
+            "use --precision fp16"
+        )
     wiring = Wiring(model)
-    ports = [name for layer in fp16.layers(model)
-             for name in (*wiring.nodes[layer].input, *wiring.nodes[layer].output)]
+    ports = [
+        name
+        for layer in fp16.layers(model)
+        for name in (*wiring.nodes[layer].input, *wiring.nodes[layer].output)
+    ]
     around = [name for name in ports if name not in wiring.constants and wiring.is_float(name)]
-    histograms = measure(model, list(dict.fromkeys([*int8.activations(model, layers), *around])), samples, quiet)
+    histograms = measure(
+        model, list(dict.fromkeys([*int8.activations(model, layers), *around])), samples, quiet
+    )
     safe = set(fp16.safe_nodes(model, histograms))
     halves = tuple(name for name in fp16.layers(model) if name in safe)
     return Measured(model, tuple(layers), histograms, halves)

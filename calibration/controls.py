@@ -1,4 +1,5 @@
-"""Values of a generator's controls for calibration: drawn anew for every frame, from the control's own distribution.
+"""Values of a generator's controls for calibration: drawn anew for every frame, from the control's own
+distribution.
 
 Calibrating with one style or one label would under-range everything behind the layers that they steer.
 """
@@ -22,7 +23,8 @@ def draw(control: Control, rng: Generator) -> Array:
 
 
 def is_sampled(control: Control) -> bool:
-    """Whether calibration varies a control; an image or style without a known distribution keeps its default."""
+    """Whether calibration varies a control; an image or style without a known distribution keeps its
+    default."""
     bounded = control.low is not None and control.high is not None
     return control.kind in _DRAWN or bounded or control.distribution != ""
 
@@ -63,12 +65,15 @@ def _masks(control: Control, rng: Generator) -> Array:
     for slot in range(rng.integers(count + 1)):
         top, left = rng.integers(height), rng.integers(width)
         value[0, slot] = low
-        value[0, slot, top : top + rng.integers(1, height + 1), left : left + rng.integers(1, width + 1)] = high
+        value[0, slot, top : top + rng.integers(1, height + 1), left : left + rng.integers(1, width + 1)] = (
+            high
+        )
     return value
 
 
 def _boxes(control: Control, rng: Generator) -> Array:
-    """Corners x1 y1 x2 y2 (and further columns at their default) within the control's range, 0 … 1 unless given."""
+    """Corners x1 y1 x2 y2 (and further columns at their default) within the control's range, 0 … 1 unless
+    given."""
     value = default_value(control)
     low, high = _bounds(control)
     corners = np.sort(rng.uniform(low, high, (*control.shape[:-1], 2, 2)), axis=-2)

@@ -1,4 +1,5 @@
-"""Running graphs on the CPU with ONNX Runtime, so that each precision means here what it means on the device."""
+"""Running graphs on the CPU with ONNX Runtime, so that each precision means here what it means on the
+device."""
 
 from __future__ import annotations
 
@@ -12,16 +13,18 @@ from runtime.frames import Array
 
 
 class Graph:
-    """A graph ready to run. Q/DQ pairs are computed literally, whatever integer instructions this CPU has: without
-    VNNI, ONNX Runtime's fused u8 kernels may saturate, and a verdict must not depend on the machine."""
+    """A graph ready to run. Q/DQ pairs are computed literally, whatever integer instructions this CPU has:
+    without VNNI, ONNX Runtime's fused u8 kernels may saturate, and a verdict must not depend on the
+    machine."""
 
     def __init__(self, model: ModelProto, outputs: Sequence[str] = ()) -> None:
         options = ort.SessionOptions()
         options.log_severity_level = 4
         options.add_session_config_entry("session.disable_quant_qdq", "1")
         try:
-            self._session = ort.InferenceSession(model.SerializeToString(), options,
-                                                 providers=["CPUExecutionProvider"])
+            self._session = ort.InferenceSession(
+                model.SerializeToString(), options, providers=["CPUExecutionProvider"]
+            )
         except Exception as error:  # the library raises several unrelated types
             raise EngineError(f"ONNX Runtime refuses the graph: {error}") from error
         self._names = list(outputs) or [output.name for output in self._session.get_outputs()]

@@ -1,6 +1,7 @@
 """Which layers cost the quality: each is returned to the higher precision alone, and the gain is measured.
 
-The squared errors of layers nearly add up, so one ranking serves: keeping its first layers is the greedy choice.
+The squared errors of layers nearly add up, so one ranking serves: keeping its first layers is the greedy
+choice.
 """
 
 from __future__ import annotations
@@ -24,7 +25,9 @@ class Suspect:
     share: float  # of the squared error that goes away, negative where keeping it hurts
 
 
-def rank(candidate: Candidate, judge: Judge, kept: Collection[str] = (), quiet: bool = False) -> list[Suspect]:
+def rank(
+    candidate: Candidate, judge: Judge, kept: Collection[str] = (), quiet: bool = False
+) -> list[Suspect]:
     """The layers not yet kept, the most helpful first."""
     whole = judge.squared_error(candidate.build(kept))
     if whole == 0:
@@ -34,12 +37,19 @@ def rank(candidate: Candidate, judge: Judge, kept: Collection[str] = (), quiet: 
     for layer in tqdm(layers, desc="explaining", unit="layer", disable=quiet):
         error = judge.squared_error(candidate.build({*kept, layer}))
         # A remaining error of zero is told as 60 dB: JSON has no infinity.
-        suspects.append(Suspect(layer, float(10 * np.log10(whole / max(error, whole * 1e-6))), 1 - error / whole))
+        suspects.append(
+            Suspect(layer, float(10 * np.log10(whole / max(error, whole * 1e-6))), 1 - error / whole)
+        )
     return sorted(suspects, key=lambda suspect: -suspect.gain_db)
 
 
-def keep_until_passed(candidate: Candidate, suspects: list[Suspect], judge: Judge, wanted: Thresholds,
-                      kept: Collection[str] = ()) -> tuple[tuple[str, ...], Figures]:
+def keep_until_passed(
+    candidate: Candidate,
+    suspects: list[Suspect],
+    judge: Judge,
+    wanted: Thresholds,
+    kept: Collection[str] = (),
+) -> tuple[tuple[str, ...], Figures]:
     """Keep the suspects back, one by one in their order, until the gate passes or none is left."""
     keeping = list(kept)
     figures = judge.figures(candidate.build(keeping))

@@ -17,19 +17,29 @@ def psnr(picture: Array, reference: Array) -> float:
 
 
 def worst_tile_psnr(picture: Array, reference: Array, tile: int = TILE) -> float:
-    """The lowest PSNR of any tile x tile region, edges included: a small destroyed part cannot hide in the mean."""
+    """The lowest PSNR of any tile x tile region, edges included: a small destroyed part cannot hide in the
+    mean."""
     errors = _squared_errors(picture, reference).mean(axis=2)
     rows, columns = (range(0, size, tile) for size in errors.shape)
     sums = np.add.reduceat(np.add.reduceat(errors, rows, axis=0), columns, axis=1)
-    heights, widths = (np.diff([*starts, size]) for starts, size in zip((rows, columns), errors.shape, strict=True))
+    heights, widths = (
+        np.diff([*starts, size]) for starts, size in zip((rows, columns), errors.shape, strict=True)
+    )
     return float(_decibels((sums / np.outer(heights, widths)).max(), _peak(reference)))
 
 
 def ssim(picture: Array, reference: Array) -> float:
-    """Structural similarity (Wang et al. 2004): Gaussian window of sigma 1.5, mean over the channels, at most 1."""
+    """Structural similarity (Wang et al. 2004): Gaussian window of sigma 1.5, mean over the channels, at
+    most 1."""
     similarity = structural_similarity(  # type: ignore[no-untyped-call]
-        reference, picture, channel_axis=2, data_range=_peak(reference), gaussian_weights=True, sigma=1.5,
-        use_sample_covariance=False)
+        reference,
+        picture,
+        channel_axis=2,
+        data_range=_peak(reference),
+        gaussian_weights=True,
+        sigma=1.5,
+        use_sample_covariance=False,
+    )
     return float(similarity)
 
 
@@ -44,7 +54,9 @@ def _peak(reference: Array) -> int:
 
 def _squared_errors(picture: Array, reference: Array) -> Array:
     if picture.shape != reference.shape or picture.dtype != reference.dtype:
-        raise ValueError(f"cannot compare {picture.shape} {picture.dtype} with {reference.shape} {reference.dtype}")
+        raise ValueError(
+            f"cannot compare {picture.shape} {picture.dtype} with {reference.shape} {reference.dtype}"
+        )
     return (picture.astype(np.float64) - reference) ** 2
 
 

@@ -1,8 +1,8 @@
 """FP16 in the graph: casts around the layers that gain from it; everything delicate stays FP32.
 
-FP16 holds ±65504 with 11 bits. So these stay FP32: normalisations, reductions, powers, exponentials (a variance of
-inputs of ±256 already overflows), what was measured near the limit, and the frame's own arithmetic before the first
-and behind the last layer, whose 8 or 16 bits deserve all of them.
+FP16 holds ±65504 with 11 bits. So these stay FP32: normalisations, reductions, powers, exponentials (a
+variance of inputs of ±256 already overflows), what was measured near the limit, and the frame's own
+arithmetic before the first and behind the last layer, whose 8 or 16 bits deserve all of them.
 """
 
 from __future__ import annotations
@@ -21,12 +21,45 @@ HEADROOM = 0.25
 
 LAYERS = frozenset({"Conv", "ConvTranspose", "Gemm", "MatMul"})
 # Operators that are safe in FP16 where they stand between layers.
-BETWEEN = frozenset({
-    "Add", "Sub", "Mul", "Min", "Max", "Neg", "Abs", "Relu", "LeakyRelu", "PRelu", "Elu", "Selu", "Sigmoid",
-    "HardSigmoid", "HardSwish", "Tanh", "Clip", "Pad", "Concat", "Slice", "Split", "Transpose", "Reshape", "Flatten",
-    "Squeeze", "Unsqueeze", "Expand", "Tile", "Gather", "Identity", "DepthToSpace", "SpaceToDepth", "Resize",
-    "MaxPool", "Where",
-})
+BETWEEN = frozenset(
+    {
+        "Add",
+        "Sub",
+        "Mul",
+        "Min",
+        "Max",
+        "Neg",
+        "Abs",
+        "Relu",
+        "LeakyRelu",
+        "PRelu",
+        "Elu",
+        "Selu",
+        "Sigmoid",
+        "HardSigmoid",
+        "HardSwish",
+        "Tanh",
+        "Clip",
+        "Pad",
+        "Concat",
+        "Slice",
+        "Split",
+        "Transpose",
+        "Reshape",
+        "Flatten",
+        "Squeeze",
+        "Unsqueeze",
+        "Expand",
+        "Tile",
+        "Gather",
+        "Identity",
+        "DepthToSpace",
+        "SpaceToDepth",
+        "Resize",
+        "MaxPool",
+        "Where",
+    }
+)
 # Inputs that the operator wants in FP32 whatever its data are.
 ALWAYS_FP32 = {"Resize": frozenset({1, 2})}
 
@@ -37,22 +70,31 @@ def layers(model: ModelProto) -> list[str]:
 
 
 def safe_nodes(model: ModelProto, magnitudes: Mapping[str, Histogram]) -> list[str]:
-    """Nodes of a prepared graph that may be FP16: layers, and what stands between them, with measured headroom."""
+    """Nodes of a prepared graph that may be FP16: layers, and what stands between them, with measured
+    headroom."""
     wiring = Wiring(model)
     behind, ahead = _reach(model, wiring)
-    return [node.name for node in model.graph.node
-            if (node.op_type in LAYERS
-                or (node.op_type in BETWEEN and node.name in behind and node.name in ahead))
-            and _has_headroom(wiring, node, magnitudes)]
+    return [
+        node.name
+        for node in model.graph.node
+        if (
+            node.op_type in LAYERS or (node.op_type in BETWEEN and node.name in behind and node.name in ahead)
+        )
+        and _has_headroom(wiring, node, magnitudes)
+    ]
 
 
 def measured_tensors(model: ModelProto) -> list[str]:
-    """Tensors whose magnitude decides: the float inputs and outputs of layers and of what stands between them."""
+    """Tensors whose magnitude decides: the float inputs and outputs of layers and of what stands between
+    them."""
     wiring = Wiring(model)
-    names = [name for node in model.graph.node if node.op_type in LAYERS | BETWEEN
-             for name in (*node.input, *node.output)]
-    return [name for name in dict.fromkeys(names)
-            if name in wiring.maker and wiring.is_float(name)]
+    names = [
+        name
+        for node in model.graph.node
+        if node.op_type in LAYERS | BETWEEN
+        for name in (*node.input, *node.output)
+    ]
+    return [name for name in dict.fromkeys(names) if name in wiring.maker and wiring.is_float(name)]
 
 
 def cast_nodes(model: ModelProto, wanted: Iterable[str]) -> ModelProto:
@@ -84,10 +126,11 @@ def cast_nodes(model: ModelProto, wanted: Iterable[str]) -> ModelProto:
 
 
 def emulated(model: ModelProto) -> ModelProto:
-    """The same graph with every FP16 node computed in FP32 and its result rounded to FP16, as a device does it.
+    """The same graph with every FP16 node computed in FP32 and its result rounded to FP16, as a device does
+    it.
 
-    ONNX Runtime has no FP16 convolutions on the CPU: it computes them in FP32 *and drops the rounding between them*,
-    so an overflow would never show. Explicit casts are kept.
+    ONNX Runtime has no FP16 convolutions on the CPU: it computes them in FP32 *and drops the rounding
+    between them*, so an overflow would never show. Explicit casts are kept.
     """
     typed = rebuilt(model, list(model.graph.node), [])
     types = {value.name: value.type.tensor_type.elem_type for value in typed.graph.value_info}
@@ -128,7 +171,9 @@ def _reach(model: ModelProto, wiring: Wiring) -> tuple[set[str], set[str]]:
 
 
 def _has_headroom(wiring: Wiring, node: NodeProto, magnitudes: Mapping[str, Histogram]) -> bool:
-    constants = [wiring.array(name) for name in node.input if name in wiring.constants and wiring.is_float(name)]
+    constants = [
+        wiring.array(name) for name in node.input if name in wiring.constants and wiring.is_float(name)
+    ]
     measured = [magnitudes[name].largest for name in (*node.input, *node.output) if name in magnitudes]
     largest = [float(np.abs(value).max(initial=0.0)) for value in constants if np.isfinite(value).all()]
     return max([*measured, *largest], default=0.0) <= HEADROOM * LARGEST

@@ -1,6 +1,8 @@
-"""Calibration frames: chosen from the user's folder with a seed, audited, and split from the frames that judge.
+"""Calibration frames: chosen from the user's folder with a seed, audited, and split from the frames that
+judge.
 
-Random data, duplicates or a handful of frames give ranges that look right and are not, so they are refused here.
+Random data, duplicates or a handful of frames give ranges that look right and are not, so they are refused
+here.
 """
 
 from __future__ import annotations
@@ -23,9 +25,11 @@ from runtime.manifest import ImagePort, file_sha256
 FEWEST = 16  # calibration frames
 FEWEST_HELD_OUT = 4
 THUMB = 16  # side of the thumbnails in which frames are compared
-# Frames whose thumbnails differ by less (mean absolute difference, of 255) are one picture with another noise.
+# Frames whose thumbnails differ by less (mean absolute difference, of 255) are one picture with another
+# noise.
 DUPLICATE = 1.0
-# Correlation of neighbouring pixels, at full or quarter size: 0 ± 0.02 for white noise, whatever its strength.
+# Correlation of neighbouring pixels, at full or quarter size: 0 ± 0.02 for white noise, whatever its
+# strength.
 NOISE_CORRELATION = 0.25
 BLANK = 1.0  # standard deviation, of 255, below which a frame shows nothing
 EXPOSURE_BINS = 8
@@ -46,9 +50,15 @@ class Audit:
 
     def warnings(self) -> list[str]:
         """Sentences for the user."""
-        said = [f"{len(self.broken)} unreadable image(s) skipped: {', '.join(self.broken[:3])}"] if self.broken else []
+        said = (
+            [f"{len(self.broken)} unreadable image(s) skipped: {', '.join(self.broken[:3])}"]
+            if self.broken
+            else []
+        )
         if self.clipped > 0.25:
-            said.append(f"{self.clipped:.0%} of the pixels are black or white: are these frames well exposed?")
+            said.append(
+                f"{self.clipped:.0%} of the pixels are black or white: are these frames well exposed?"
+            )
         return said
 
 
@@ -61,8 +71,11 @@ class Chosen:
     audit: Audit
 
 
-def choose(where: str | Path, port: ImagePort, counts: tuple[int, int], seed: int = 0, fit: str = "crop") -> Chosen:
-    """Choose `counts` = (calibration, held-out) distinct frames of a folder or glob; fewer where it has fewer.
+def choose(
+    where: str | Path, port: ImagePort, counts: tuple[int, int], seed: int = 0, fit: str = "crop"
+) -> Chosen:
+    """Choose `counts` = (calibration, held-out) distinct frames of a folder or glob; fewer where it has
+    fewer.
 
     Raises:
         SourceError: no images, too few distinct ones, or random data.
@@ -77,12 +90,14 @@ def choose(where: str | Path, port: ImagePort, counts: tuple[int, int], seed: in
         raise SourceError(
             f"{where} has {found} distinct frames ({len(paths)} files, {search.duplicates} near-duplicates, "
             f"{search.blank} blank, {len(search.broken)} unreadable); calibration needs {FEWEST}, and "
-            f"{FEWEST_HELD_OUT} held out to judge with: give more, and more varied, frames of the real camera")
+            f"{FEWEST_HELD_OUT} held out to judge with: give more, and more varied, frames of the real camera"
+        )
     audit = search.audit(len(paths))
     if audit.correlation < NOISE_CORRELATION:
         raise SourceError(
-            f"{where} holds random data: neighbouring pixels are uncorrelated ({audit.correlation:.2f}); ranges of "
-            "noise say nothing about pictures, give frames of the real camera")
+            f"{where} holds random data: neighbouring pixels are uncorrelated ({audit.correlation:.2f}); ranges "
+            "of noise say nothing about pictures, give frames of the real camera"
+        )
     held_out = min(counts[1], max(FEWEST_HELD_OUT, min(found // 3, found - FEWEST)))
     chosen = tuple(search.kept)
     return Chosen(chosen[held_out:][: counts[0]], chosen[:held_out], audit)
@@ -131,9 +146,16 @@ class _Search:
         levels = [float(thumb.mean()) for thumb in self._thumbs]
         exposure = np.histogram(levels, EXPOSURE_BINS, (0, 255))[0]
         read = len(self.kept) + self.duplicates + self.blank + len(self.broken)
-        return Audit(files, read, tuple(self.broken), self.duplicates, self.blank,
-                     float(np.median(self._correlations)), tuple(int(count) for count in exposure),
-                     float(np.mean(self._clipped)))
+        return Audit(
+            files,
+            read,
+            tuple(self.broken),
+            self.duplicates,
+            self.blank,
+            float(np.median(self._correlations)),
+            tuple(int(count) for count in exposure),
+            float(np.mean(self._clipped)),
+        )
 
     def _is_known(self) -> bool:
         if not self._thumbs:
@@ -149,8 +171,8 @@ def grey(frame: Frame) -> NDArray[np.float32]:
 
 
 def correlation(image: NDArray[np.float32]) -> float:
-    """Correlation of neighbouring pixels of a (H, W) image: the larger of full size and quarter size (where a noisy
-    camera's picture shows and white noise still does not)."""
+    """Correlation of neighbouring pixels of a (H, W) image: the larger of full size and quarter size (where
+    a noisy camera's picture shows and white noise still does not)."""
     height, width = image.shape
     quarter = cv2.resize(image, (max(width // 4, 4), max(height // 4, 4)), interpolation=cv2.INTER_AREA)
     return max(_lag_one(image), _lag_one(np.asarray(quarter, np.float32)))
@@ -171,5 +193,6 @@ def _thumbnail(image: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def list_text(paths: tuple[Path, ...]) -> str:
-    """The list of calibration frames, one `sha256  name` per line: `sha256sum -c` reads it beside the frames."""
+    """The list of calibration frames, one `sha256  name` per line: `sha256sum -c` reads it beside the
+    frames."""
     return "".join(f"{file_sha256(path)}  {path.name}\n" for path in sorted(paths))

@@ -1,4 +1,5 @@
-"""The gate: a graph in its new precision against the fp32 graph, on held-out real frames. What fails is not written."""
+"""The gate: a graph in its new precision against the fp32 graph, on held-out real frames. What fails is not
+written."""
 
 from __future__ import annotations
 
@@ -68,26 +69,40 @@ class Judge:
 
     def figures(self, candidate: ModelProto) -> Figures:
         """Fidelity of a candidate."""
-        rows = np.array(self._rows(candidate, lambda a, b: (psnr(a, b), worst_tile_psnr(a, b), ssim(a, b), bias(a, b)),
-                                   "judging"))
+        rows = np.array(
+            self._rows(
+                candidate, lambda a, b: (psnr(a, b), worst_tile_psnr(a, b), ssim(a, b), bias(a, b)), "judging"
+            )
+        )
         decibels, tiles, similarity, offsets = rows.T
         return Figures(
-            frames=len(self._samples), mean_psnr=float(decibels.mean()), p1_psnr=float(np.percentile(decibels, 1)),
-            worst_psnr=float(decibels.min()), worst_tile_psnr=float(tiles.min()), mean_ssim=float(similarity.mean()),
-            worst_ssim=float(similarity.min()), bias=float(offsets.mean()),
-            worst_bias=float(offsets[np.abs(offsets).argmax()]))
+            frames=len(self._samples),
+            mean_psnr=float(decibels.mean()),
+            p1_psnr=float(np.percentile(decibels, 1)),
+            worst_psnr=float(decibels.min()),
+            worst_tile_psnr=float(tiles.min()),
+            mean_ssim=float(similarity.mean()),
+            worst_ssim=float(similarity.min()),
+            bias=float(offsets.mean()),
+            worst_bias=float(offsets[np.abs(offsets).argmax()]),
+        )
 
     def squared_error(self, candidate: ModelProto) -> float:
-        """Mean squared difference over all pictures: unlike decibels, the shares of layers in it nearly add up."""
+        """Mean squared difference over all pictures: unlike decibels, the shares of layers in it nearly add
+        up."""
         errors = self._rows(candidate, lambda a, b: (float(((a.astype(np.float64) - b) ** 2).mean()),), "")
         return float(np.mean(errors))
 
-    def _rows(self, candidate: ModelProto, compare: Callable[[Array, Array], tuple[float, ...]],
-              title: str) -> list[tuple[float, ...]]:
+    def _rows(
+        self, candidate: ModelProto, compare: Callable[[Array, Array], tuple[float, ...]], title: str
+    ) -> list[tuple[float, ...]]:
         graph = Graph(emulated(candidate), self._images)
         indices = tqdm(range(len(self._samples)), desc=title, unit="frame", disable=self._quiet or not title)
-        return [compare(picture, reference) for index in indices
-                for picture, reference in zip(self._pictures(graph, index), self._reference[index], strict=True)]
+        return [
+            compare(picture, reference)
+            for index in indices
+            for picture, reference in zip(self._pictures(graph, index), self._reference[index], strict=True)
+        ]
 
     def _pictures(self, graph: Graph, index: int) -> list[Array]:
         """The translated images of one sample, each (H, W, C)."""
@@ -98,8 +113,12 @@ class Judge:
 def verdict(figures: Figures, wanted: Thresholds) -> dict[str, Any]:
     """What the manifest keeps."""
     missed = figures.failures(wanted)
-    return {"verdict": "refused" if missed else "passed", **_rounded(figures), "thresholds": asdict(wanted),
-            "missed": missed}
+    return {
+        "verdict": "refused" if missed else "passed",
+        **_rounded(figures),
+        "thresholds": asdict(wanted),
+        "missed": missed,
+    }
 
 
 def adjusted(wanted: Thresholds, **values: float | None) -> Thresholds:

@@ -1,8 +1,9 @@
 """INT8 in the graph: explicit symmetric Q/DQ in front of convolutions and of residual additions.
 
-What every backend accepts at once decides the form: activations int8 per tensor and weights int8 per output channel,
-all zero points 0 (TensorRT refuses others), biases float (TensorRT refuses int32 behind a DequantizeLinear), no Q/DQ on
-a constant operand of Add or Mul (OpenVINO and TensorRT-RTX refuse it), InstanceNorm and the frame arithmetic float.
+What every backend accepts at once decides the form: activations int8 per tensor and weights int8 per output
+channel, all zero points 0 (TensorRT refuses others), biases float (TensorRT refuses int32 behind a
+DequantizeLinear), no Q/DQ on a constant operand of Add or Mul (OpenVINO and TensorRT-RTX refuse it),
+InstanceNorm and the frame arithmetic float.
 
 Source: NVIDIA TensorRT documentation, "Working with Quantized Types", on the placement of Q/DQ.
 """
@@ -28,22 +29,33 @@ class Policy:
     """Which layers may become INT8."""
 
     ends: bool = False  # the first and the last convolutions too; in INT8 these may show banding
-    transposed: bool = False  # transposed convolutions too; their INT8 kernels are weak, or absent, on NVIDIA devices
+    transposed: bool = (
+        False  # transposed convolutions too; their INT8 kernels are weak, or absent, on NVIDIA devices
+    )
 
 
 def candidates(model: ModelProto, policy: Policy) -> list[str]:
     """Names of the convolutions of a prepared graph that may become INT8, in execution order."""
     wiring = Wiring(model)
-    layers = [node for node in model.graph.node if node.op_type in WEIGHT_AXIS and _has_constant_weight(wiring, node)]
+    layers = [
+        node
+        for node in model.graph.node
+        if node.op_type in WEIGHT_AXIS and _has_constant_weight(wiring, node)
+    ]
     spared = set() if policy.ends else {node.name for node in layers if _is_end(wiring, node)}
-    return [node.name for node in layers
-            if node.name not in spared and (node.op_type == "Conv" or policy.transposed)]
+    return [
+        node.name
+        for node in layers
+        if node.name not in spared and (node.op_type == "Conv" or policy.transposed)
+    ]
 
 
 def activations(model: ModelProto, layers: Iterable[str]) -> list[str]:
     """Tensors that carry Q/DQ when `layers` are INT8: their inputs, and those of residual additions."""
     wiring = Wiring(model)
-    return list(dict.fromkeys(name for names in _quantised_inputs(wiring, set(layers)).values() for name in names))
+    return list(
+        dict.fromkeys(name for names in _quantised_inputs(wiring, set(layers)).values() for name in names)
+    )
 
 
 def quantise(model: ModelProto, layers: Iterable[str], ranges: Mapping[str, float]) -> ModelProto:
@@ -75,7 +87,8 @@ def _has_constant_weight(wiring: Wiring, node: NodeProto) -> bool:
 
 
 def _axis(node: NodeProto) -> int:
-    """Grouped transposed convolutions have no axis of their own for all output channels: one scale per weight."""
+    """Grouped transposed convolutions have no axis of their own for all output channels: one scale per
+    weight."""
     if node.op_type == "ConvTranspose" and attribute(node, "group", 1) > 1:
         return -1
     return WEIGHT_AXIS[node.op_type]
@@ -91,8 +104,11 @@ def _reaches_layer(wiring: Wiring, node: NodeProto, before: bool) -> bool:
     pending = [node]
     while pending:
         at = pending.pop()
-        near = ([wiring.maker[name] for name in at.input if name in wiring.maker] if before
-                else [reader for name in at.output for reader in wiring.readers[name]])
+        near = (
+            [wiring.maker[name] for name in at.input if name in wiring.maker]
+            if before
+            else [reader for name in at.output for reader in wiring.readers[name]]
+        )
         for other in near:
             if other.op_type in WEIGHT_AXIS:
                 return True
@@ -112,12 +128,15 @@ def _quantised_inputs(wiring: Wiring, layers: set[str]) -> dict[str, list[str]]:
 
 
 def _is_residual(wiring: Wiring, add: NodeProto, layers: set[str]) -> bool:
-    """Whether an addition joins an INT8 convolution's result with a skip, ahead of further layers. The CPU backends
-    run it inside the convolution only if both operands are INT8; the last addition, of the picture, stays exact."""
+    """Whether an addition joins an INT8 convolution's result with a skip, ahead of further layers. The CPU
+    backends run it inside the convolution only if both operands are INT8; the last addition, of the picture,
+    stays exact."""
     if any(name in wiring.constants for name in add.input):
         return False
-    joined = any(name in wiring.maker and wiring.maker[name].name in layers and len(wiring.readers[name]) == 1
-                 for name in add.input)
+    joined = any(
+        name in wiring.maker and wiring.maker[name].name in layers and len(wiring.readers[name]) == 1
+        for name in add.input
+    )
     alike = wiring.shape(add.input[0]) == wiring.shape(add.input[1])
     return joined and alike and _reaches_layer(wiring, add, before=False)
 
@@ -125,15 +144,22 @@ def _is_residual(wiring: Wiring, add: NodeProto, layers: set[str]) -> bool:
 def _insert_pair(name: str, limit: float, nodes: list[NodeProto], added: list[TensorProto]) -> str:
     scale, zero = f"{name}_scale", f"{name}_zero"
     # A tensor that was always zero has no range; any scale represents it.
-    added += [numpy_helper.from_array(np.array(limit / LEVELS or 1.0, np.float32), scale),
-              numpy_helper.from_array(np.array(0, np.int8), zero)]
-    nodes += [helper.make_node("QuantizeLinear", [name, scale, zero], [f"{name}_q"], f"{name}_quantise"),
-              helper.make_node("DequantizeLinear", [f"{name}_q", scale, zero], [f"{name}_dq"], f"{name}_dequantise")]
+    added += [
+        numpy_helper.from_array(np.array(limit / LEVELS or 1.0, np.float32), scale),
+        numpy_helper.from_array(np.array(0, np.int8), zero),
+    ]
+    nodes += [
+        helper.make_node("QuantizeLinear", [name, scale, zero], [f"{name}_q"], f"{name}_quantise"),
+        helper.make_node(
+            "DequantizeLinear", [f"{name}_q", scale, zero], [f"{name}_dq"], f"{name}_dequantise"
+        ),
+    ]
     return f"{name}_dq"
 
 
-def _insert_weight(name: str, weight: Array, axis: int,
-                   into: tuple[list[NodeProto], list[TensorProto], dict[str, str]]) -> str:
+def _insert_weight(
+    name: str, weight: Array, axis: int, into: tuple[list[NodeProto], list[TensorProto], dict[str, str]]
+) -> str:
     nodes, added, done = into
     key = f"{name}@{axis}"
     if key not in done:
@@ -150,9 +176,12 @@ def _insert_weight(name: str, weight: Array, axis: int,
 
 
 def quantised_weight(weight: Array, axis: int) -> tuple[Array, Array]:
-    """int8 codes and float32 scales of a weight: one scale per index of `axis`, or a single one for axis -1."""
+    """int8 codes and float32 scales of a weight: one scale per index of `axis`, or a single one for axis
+    -1."""
     others = tuple(i for i in range(weight.ndim) if i != axis) if axis >= 0 else None
     largest = np.abs(weight).max(axis=others, keepdims=True)
-    scales = np.where(largest > 0, largest / LEVELS, 1.0).astype(np.float32)  # an unused channel: any scale does
+    scales = np.where(largest > 0, largest / LEVELS, 1.0).astype(
+        np.float32
+    )  # an unused channel: any scale does
     codes = np.clip(np.round(weight / scales), -LEVELS, LEVELS).astype(np.int8)
     return codes, scales.reshape(-1) if axis >= 0 else scales.reshape(())

@@ -1,7 +1,7 @@
 """From the magnitudes that a tensor takes on real frames to the range that INT8 should represent.
 
-Quantisation is symmetric: q = round(x / scale) clamped to ±127 with scale = range / 127, so only |x| matters. A
-histogram is kept per tensor, in bounded memory, however many frames are seen.
+Quantisation is symmetric: q = round(x / scale) clamped to ±127 with scale = range / 127, so only |x|
+matters. A histogram is kept per tensor, in bounded memory, however many frames are seen.
 """
 
 from __future__ import annotations
@@ -20,7 +20,8 @@ KEPT = 0.9999
 
 
 class Histogram:
-    """Counts of |x| in BINS equal bins over [0, limit]. Larger values double the limit: pairs of bins merge exactly."""
+    """Counts of |x| in BINS equal bins over [0, limit]. Larger values double the limit: pairs of bins merge
+    exactly."""
 
     def __init__(self) -> None:
         self.counts: NDArray[np.int64] = np.zeros(BINS, np.int64)

@@ -1,4 +1,5 @@
-"""Writes a graph, the list of its calibration frames and its manifest: all three, or none under their final names."""
+"""Writes a graph, the list of its calibration frames and its manifest: all three, or none under their final
+names."""
 
 from __future__ import annotations
 
@@ -31,12 +32,15 @@ def check_writable(graph: Path, out: Path, manifest: Manifest) -> None:
     if not out.parent.is_dir() or not os.access(out.parent, os.W_OK):
         raise SinkError(f"{out.parent} is not a folder that can be written; make it first")
     if manifest.companions and out.resolve().parent != graph.resolve().parent:
-        raise SinkError(f"{graph.name} needs {', '.join(manifest.companions.values())} beside it; "
-                        f"write {out.name} into {graph.parent} too")
+        raise SinkError(
+            f"{graph.name} needs {', '.join(manifest.companions.values())} beside it; "
+            f"write {out.name} into {graph.parent} too"
+        )
 
 
 def write_graph(model: ModelProto, frames: str, manifest: Manifest, out: Path) -> Path:
-    """Write everything; `frames` is the text of the list, "" for none. The manifest, which makes it an engine, is last.
+    """Write everything; `frames` is the text of the list, "" for none. The manifest, which makes it an
+    engine, is last.
 
     Raises:
         SinkError: the disk is full, or the folder has gone.
@@ -44,12 +48,13 @@ def write_graph(model: ModelProto, frames: str, manifest: Manifest, out: Path) -
     partial = {out: out.with_name(out.name + ".tmp"), list_path(out): out.with_name(out.name + ".frames.tmp")}
     hashes = {}
     try:
-        manifest_path(out).unlink(missing_ok=True)  # an old one would describe another graph
         onnx.save(model, partial[out])
         hashes["engine"] = file_sha256(partial[out])
         if frames:
             partial[list_path(out)].write_text(frames, encoding="utf-8")
             hashes["calibration"] = file_sha256(partial[list_path(out)])
+        manifest_path(out).unlink(missing_ok=True)  # an old one would describe another graph
+        if frames:
             os.replace(partial[list_path(out)], list_path(out))
         os.replace(partial[out], out)
         return write_manifest(replace(manifest, file=out.name, sha256=manifest.sha256 | hashes), out)

@@ -75,16 +75,20 @@ def load_graph(path: Path) -> tuple[ModelProto, Manifest]:
     """
     manifest = verify_engine(path)
     if manifest.backend != PORTABLE or manifest.precision != "fp32":
-        raise EngineError(f"{path} is a {manifest.precision} engine for {manifest.backend}; give the fp32 graph that "
-                          "`python -m export.onnx` wrote")
+        raise EngineError(
+            f"{path} is a {manifest.precision} engine for {manifest.backend}; give the fp32 graph that "
+            "`python -m export.onnx` wrote"
+        )
     try:
         model = onnx.load(path)
         graph = prepared(model)
     except Exception as error:  # protobuf and onnx raise several unrelated types
         raise EngineError(f"{path} is not an ONNX graph ({error}); export it again") from error
     if opset(graph) < OLDEST_OPSET:
-        raise EngineError(f"{path} has operator set {opset(graph)}; per-channel scales need {OLDEST_OPSET}: export it "
-                          "again with a newer one")
+        raise EngineError(
+            f"{path} has operator set {opset(graph)}; per-channel scales need {OLDEST_OPSET}: export it "
+            "again with a newer one"
+        )
     return graph, manifest
 
 
@@ -92,8 +96,10 @@ def gather(manifest: Manifest, settings: Settings) -> Data:
     """Choose and audit the frames."""
     counts = settings.counts
     if counts[0] < FEWEST or counts[1] < FEWEST_HELD_OUT:
-        raise SourceError(f"{counts[0]} calibration and {counts[1]} gate frames are too few to mean anything: at least "
-                          f"{FEWEST} and {FEWEST_HELD_OUT}")
+        raise SourceError(
+            f"{counts[0]} calibration and {counts[1]} gate frames are too few to mean anything: at least "
+            f"{FEWEST} and {FEWEST_HELD_OUT}"
+        )
     if manifest.frame is None:
         samples = Samples(manifest, (), settings.seed, count=counts[0])
         return Data(samples, replace(samples, seed=settings.seed + 1, count=counts[1]), None)
@@ -137,8 +143,9 @@ def quantise_graph(model: ModelProto, data: Data, settings: Settings) -> Outcome
 def _named(text: str, candidate: Candidate) -> tuple[str, ...]:
     names = tuple(name.strip() for name in text.split(",") if name.strip())
     if unknown := [name for name in names if name not in candidate.layers]:
-        raise EngineError(f"no layer of this precision is called {unknown[0]!r}; there are "
-                          f"{', '.join(candidate.layers)}")
+        raise EngineError(
+            f"no layer of this precision is called {unknown[0]!r}; there are {', '.join(candidate.layers)}"
+        )
     return names
 
 

@@ -1,6 +1,6 @@
 """Give a frame graph a lower precision, judge it on held-out frames, and write it only if the gate passes.
 
-    python -m calibration.quantize cyclegan.onnx --frames photos/ --precision int8 --out cyclegan_int8.onnx
+python -m calibration.quantize cyclegan.onnx --frames photos/ --precision int8 --out cyclegan_int8.onnx
 """
 
 from __future__ import annotations
@@ -32,47 +32,64 @@ def new_manifest(manifest: Manifest, outcome: Outcome, settings: Settings, graph
     """The manifest of the written graph, but for the hashes of what is written."""
     decisions = {"calibration_method": outcome.method, "kept_layers": ", ".join(outcome.kept)}
     if settings.precision == "int8":
-        decisions |= {"ends": "int8" if settings.policy.ends else "fp16",
-                      "transposed": "int8" if settings.policy.transposed else "fp16",
-                      "bias_correction": "on" if settings.correct_biases else "off"}
+        decisions |= {
+            "ends": "int8" if settings.policy.ends else "fp16",
+            "transposed": "int8" if settings.policy.transposed else "fp16",
+            "bias_correction": "on" if settings.correct_biases else "off",
+        }
     return replace(
-        manifest, precision=settings.precision, gate=verdict(outcome.figures, settings.thresholds),
+        manifest,
+        precision=settings.precision,
+        gate=verdict(outcome.figures, settings.thresholds),
         sha256=manifest.sha256 | {"graph": file_sha256(graph)},
         decisions=manifest.decisions | {name: value for name, value in decisions.items() if value},
         command=shlex.join(["python", "-m", "calibration.quantize", *sys.argv[1:]]),
-        created=datetime.now(timezone.utc).isoformat(timespec="seconds"))
+        created=datetime.now(timezone.utc).isoformat(timespec="seconds"),
+    )
 
 
 def report(data: Data, outcome: Outcome, settings: Settings) -> dict[str, Any]:
     """What --json prints."""
     controls = data.calibration.manifest.controls
-    return {"precision": settings.precision, "method": outcome.method, "kept": list(outcome.kept),
-            "gate": verdict(outcome.figures, settings.thresholds), "calibration_frames": len(data.calibration),
-            "audit": asdict(data.audit) if data.audit else {},
-            "constant_controls": [control.name for control in controls if not is_sampled(control)],
-            "suspects": [asdict(suspect) for suspect in outcome.suspects]}
+    return {
+        "precision": settings.precision,
+        "method": outcome.method,
+        "kept": list(outcome.kept),
+        "gate": verdict(outcome.figures, settings.thresholds),
+        "calibration_frames": len(data.calibration),
+        "audit": asdict(data.audit) if data.audit else {},
+        "constant_controls": [control.name for control in controls if not is_sampled(control)],
+        "suspects": [asdict(suspect) for suspect in outcome.suspects],
+    }
 
 
 def table(found: dict[str, Any]) -> str:
     """The same for people."""
     gate, audit, lines = found["gate"], found["audit"], []
     if audit:
-        lines += [f"frames     {found['calibration_frames']} to calibrate, {gate['frames']} to judge; "
-                  f"{audit['duplicates']} near-duplicates, {audit['blank']} blank and {len(audit['broken'])} "
-                  "unreadable ones left out",
-                  f"exposure   {' '.join(map(str, audit['exposure']))} frames from dark to bright"]
+        lines += [
+            f"frames     {found['calibration_frames']} to calibrate, {gate['frames']} to judge; "
+            f"{audit['duplicates']} near-duplicates, {audit['blank']} blank and {len(audit['broken'])} "
+            "unreadable ones left out",
+            f"exposure   {' '.join(map(str, audit['exposure']))} frames from dark to bright",
+        ]
     if found["constant_controls"]:
         names = ", ".join(found["constant_controls"])
         lines.append(f"controls   {names} kept at the default: no distribution is known")
     kept = f"; kept back: {', '.join(found['kept'])}" if found["kept"] else ""
-    lines += [f"precision  {found['precision']}, {found['method']}{kept}",
-              f"PSNR       mean {gate['mean_psnr']:.2f} dB, 1st percentile {gate['p1_psnr']:.2f}, worst frame "
-              f"{gate['worst_psnr']:.2f}, worst 32×32 tile {gate['worst_tile_psnr']:.2f}",
-              f"SSIM       mean {gate['mean_ssim']:.4f}, worst {gate['worst_ssim']:.4f}",
-              f"bias       {gate['bias']:+.3f} levels, worst frame {gate['worst_bias']:+.3f}",
-              f"gate       {gate['verdict']}"]
-    lines += [f"  keeping {suspect['layer']:<40} gains {suspect['gain_db']:6.2f} dB "
-              f"({suspect['share']:.0%} of the error)" for suspect in found["suspects"][:SUSPECTS_SHOWN]]
+    lines += [
+        f"precision  {found['precision']}, {found['method']}{kept}",
+        f"PSNR       mean {gate['mean_psnr']:.2f} dB, 1st percentile {gate['p1_psnr']:.2f}, worst frame "
+        f"{gate['worst_psnr']:.2f}, worst 32×32 tile {gate['worst_tile_psnr']:.2f}",
+        f"SSIM       mean {gate['mean_ssim']:.4f}, worst {gate['worst_ssim']:.4f}",
+        f"bias       {gate['bias']:+.3f} levels, worst frame {gate['worst_bias']:+.3f}",
+        f"gate       {gate['verdict']}",
+    ]
+    lines += [
+        f"  keeping {suspect['layer']:<40} gains {suspect['gain_db']:6.2f} dB "
+        f"({suspect['share']:.0%} of the error)"
+        for suspect in found["suspects"][:SUSPECTS_SHOWN]
+    ]
     return "\n".join(lines)
 
 
@@ -80,9 +97,10 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(
         prog="python -m calibration.quantize",
-        description="Give a frame graph a lower precision, judge it on held-out frames, and write it if it passes.",
+        description="Give a frame graph a lower precision; it is written if it passes on held-out frames.",
         epilog="example: python -m calibration.quantize cyclegan.onnx --frames photos/ --precision int8 "
-               "--out cyclegan_int8.onnx")
+        "--out cyclegan_int8.onnx",
+    )
     parser.add_argument("graph", type=Path, help="fp32 frame graph with its manifest beside it")
     parser.add_argument("--frames", help="folder or glob of frames of the real camera")
     parser.add_argument("--precision", choices=("int8", "fp16"), required=True)
@@ -101,23 +119,45 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
 def _add_frame_options(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("frames")
     group.add_argument("--calibration-frames", type=int, default=64, metavar="N", help="default 64")
-    group.add_argument("--gate-frames", type=int, default=32, metavar="N", help="held out to judge; default 32")
-    group.add_argument("--seed", type=int, default=0, help="of the choice of frames and of the controls; default 0")
-    group.add_argument("--fit", choices=sorted(FITS), default="crop", help="for frames of another size; default crop")
+    group.add_argument(
+        "--gate-frames", type=int, default=32, metavar="N", help="held out to judge; default 32"
+    )
+    group.add_argument(
+        "--seed", type=int, default=0, help="of the choice of frames and of the controls; default 0"
+    )
+    group.add_argument(
+        "--fit", choices=sorted(FITS), default="crop", help="for frames of another size; default crop"
+    )
 
 
 def _add_precision_options(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("precision")
-    group.add_argument("--method", choices=(*METHODS, "auto"), default="mse",
-                       help="of the INT8 ranges; auto tries all three; default mse")
-    group.add_argument("--ends", choices=("fp16", "int8"), default="fp16",
-                       help="first and last convolutions of an INT8 graph; default fp16, the safe one")
-    group.add_argument("--transposed", choices=("fp16", "int8"), default="fp16",
-                       help="transposed convolutions of an INT8 graph; default fp16, the safe one")
+    group.add_argument(
+        "--method",
+        choices=(*METHODS, "auto"),
+        default="mse",
+        help="of the INT8 ranges; auto tries all three; default mse",
+    )
+    group.add_argument(
+        "--ends",
+        choices=("fp16", "int8"),
+        default="fp16",
+        help="first and last convolutions of an INT8 graph; default fp16, the safe one",
+    )
+    group.add_argument(
+        "--transposed",
+        choices=("fp16", "int8"),
+        default="fp16",
+        help="transposed convolutions of an INT8 graph; default fp16, the safe one",
+    )
     group.add_argument("--no-bias-correction", dest="correct_biases", action="store_false")
     group.add_argument("--explain", action="store_true", help="rank the layers that cost the quality")
-    group.add_argument("--keep-fp16", default="", metavar="auto|NAMES", help="layers of an INT8 graph to keep in FP16")
-    group.add_argument("--keep-fp32", default="", metavar="auto|NAMES", help="layers of an FP16 graph to keep in FP32")
+    group.add_argument(
+        "--keep-fp16", default="", metavar="auto|NAMES", help="layers of an INT8 graph to keep in FP16"
+    )
+    group.add_argument(
+        "--keep-fp32", default="", metavar="auto|NAMES", help="layers of an FP16 graph to keep in FP32"
+    )
 
 
 def settings_of(options: argparse.Namespace) -> Settings:
@@ -130,15 +170,30 @@ def settings_of(options: argparse.Namespace) -> Settings:
     if options.precision == "fp16":
         keep, other = other, keep
     if other:
-        raise EngineError(f"kept layers of an {options.precision} graph are "
-                          f"{'fp16: use --keep-fp16' if options.precision == 'int8' else 'fp32: use --keep-fp32'}")
-    thresholds = adjusted(DEFAULTS[options.precision], mean_psnr=options.mean_psnr, worst_psnr=options.worst_psnr,
-                          largest_bias=options.largest_bias)
+        raise EngineError(
+            f"kept layers of an {options.precision} graph are "
+            f"{'fp16: use --keep-fp16' if options.precision == 'int8' else 'fp32: use --keep-fp32'}"
+        )
+    thresholds = adjusted(
+        DEFAULTS[options.precision],
+        mean_psnr=options.mean_psnr,
+        worst_psnr=options.worst_psnr,
+        largest_bias=options.largest_bias,
+    )
     return Settings(
-        precision=options.precision, thresholds=thresholds, frames=options.frames,
-        counts=(options.calibration_frames, options.gate_frames), seed=options.seed, fit=options.fit,
-        method=options.method, policy=Policy(options.ends == "int8", options.transposed == "int8"),
-        correct_biases=options.correct_biases, explain=options.explain, keep=keep, quiet=options.quiet)
+        precision=options.precision,
+        thresholds=thresholds,
+        frames=options.frames,
+        counts=(options.calibration_frames, options.gate_frames),
+        seed=options.seed,
+        fit=options.fit,
+        method=options.method,
+        policy=Policy(options.ends == "int8", options.transposed == "int8"),
+        correct_biases=options.correct_biases,
+        explain=options.explain,
+        keep=keep,
+        quiet=options.quiet,
+    )
 
 
 def main() -> int:

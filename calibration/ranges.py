@@ -19,7 +19,9 @@ from runtime.frames import Array
 GROUP_BYTES = 512 << 20
 
 
-def measure(model: ModelProto, tensors: Sequence[str], samples: Samples, quiet: bool = False) -> dict[str, Histogram]:
+def measure(
+    model: ModelProto, tensors: Sequence[str], samples: Samples, quiet: bool = False
+) -> dict[str, Histogram]:
     """Histograms of |x| of the named float tensors of a prepared fp32 graph over all samples.
 
     Raises:
@@ -40,8 +42,10 @@ def _count(values: Mapping[str, Array], histograms: Mapping[str, Histogram], tit
         try:
             histograms[name].add(values[name])
         except ValueError as error:
-            raise FrameError(f"tensor {name!r} is not finite on {title}: the fp32 graph itself overflows there; check "
-                             "the checkpoint, or remove that frame") from error
+            raise FrameError(
+                f"tensor {name!r} is not finite on {title}: the fp32 graph itself overflows there; check "
+                "the checkpoint, or remove that frame"
+            ) from error
 
 
 def _exposed(model: ModelProto, tensors: Iterable[str]) -> ModelProto:
@@ -49,8 +53,11 @@ def _exposed(model: ModelProto, tensors: Iterable[str]) -> ModelProto:
     copy = ModelProto()
     copy.CopyFrom(model)
     present = {value.name for value in copy.graph.output}
-    copy.graph.output.extend(helper.make_tensor_value_info(name, TensorProto.FLOAT, None)
-                             for name in tensors if name not in present)
+    copy.graph.output.extend(
+        helper.make_tensor_value_info(name, TensorProto.FLOAT, None)
+        for name in tensors
+        if name not in present
+    )
     return copy
 
 

@@ -32,14 +32,16 @@ class Samples:
         return len(self.paths) or self.count
 
     def __getitem__(self, index: int) -> dict[str, Array]:
-        """"frame" (1, H, W, C) and every control by name."""
+        """ "frame" (1, H, W, C) and every control by name."""
         if not 0 <= index < len(self):
             raise IndexError(index)
         rng = np.random.default_rng([self.seed, index])
         inputs: dict[str, Array] = {}
         if self.manifest.frame is not None:
             inputs[self.manifest.frame.name] = self._frame(index, self.manifest.frame)[None]
-        return inputs | {control.name: self._control(control, index, rng) for control in self.manifest.controls}
+        return inputs | {
+            control.name: self._control(control, index, rng) for control in self.manifest.controls
+        }
 
     def title(self, index: int) -> str:
         """What to call a sample in a sentence."""
@@ -62,6 +64,9 @@ class Samples:
         """Another frame as a reference image: (1, C, H, W) in the control's range, [-1, 1] unless given."""
         _, channels, height, width = control.shape
         frame = fit_frame(read_image(self.paths[index], channels, "uint8"), height, width, self.fit)
-        low, high = (-1.0 if control.low is None else control.low), (1.0 if control.high is None else control.high)
+        low, high = (
+            (-1.0 if control.low is None else control.low),
+            (1.0 if control.high is None else control.high),
+        )
         planes = frame[..., ::-1].transpose(2, 0, 1)[None]  # BGR as read → RGB as networks take it
         return np.ascontiguousarray(planes / 255 * (high - low) + low, np.float32)

@@ -14,7 +14,8 @@ OLDEST_OPSET = 13
 
 
 def prepared(model: ModelProto) -> ModelProto:
-    """A copy in which every node has its own name, constants are initialisers and every tensor has a known type.
+    """A copy in which every node has its own name, constants are initialisers and every tensor has a known
+    type.
 
     The later passes depend on these three; the graph computes what it did.
     """
@@ -55,8 +56,9 @@ class Wiring:
                 self.readers[name].append(node)
         self.constants: dict[str, TensorProto] = {tensor.name: tensor for tensor in graph.initializer}
         self.outputs = {value.name for value in graph.output}
-        self._values = {value.name: value.type.tensor_type
-                        for value in (*graph.input, *graph.value_info, *graph.output)}
+        self._values = {
+            value.name: value.type.tensor_type for value in (*graph.input, *graph.value_info, *graph.output)
+        }
 
     def is_float(self, name: str) -> bool:
         """Whether a tensor is float32."""
@@ -83,7 +85,8 @@ def attribute(node: NodeProto, name: str, default: int) -> int:
 
 
 def rebuilt(model: ModelProto, nodes: list[NodeProto], added: list[TensorProto]) -> ModelProto:
-    """A copy of `model` with these nodes (in execution order) and further initialisers; unread constants dropped."""
+    """A copy of `model` with these nodes (in execution order) and further initialisers; unread constants
+    dropped."""
     read = {name for node in nodes for name in node.input} | {value.name for value in model.graph.output}
     constants = [tensor for tensor in (*model.graph.initializer, *added) if tensor.name in read]
     graph = helper.make_graph(nodes, model.graph.name, model.graph.input, model.graph.output, constants)

@@ -33,7 +33,9 @@ class GraphBuilder:
 
     def add(self, operator: str, *inputs: str, name: str = "", **attributes: Any) -> str:
         output = name or f"{operator.lower()}_{len(self.nodes)}"
-        self.nodes.append(helper.make_node(operator, list(inputs), [output], name or f"{output}_node", **attributes))
+        self.nodes.append(
+            helper.make_node(operator, list(inputs), [output], name or f"{output}_node", **attributes)
+        )
         return output
 
     def picture(self) -> str:
@@ -41,22 +43,39 @@ class GraphBuilder:
         planes = self.add("Transpose", self.add("Cast", "frame", to=TensorProto.FLOAT), perm=[0, 3, 1, 2])
         return self.add("Sub", self.add("Mul", planes, self.constant(1 / 127.5)), self.constant(1.0))
 
-    def conv(self, source: str, shape: tuple[int, int, int], stride: int = 1, name: str = "", gain: float = 1.4,
-             operator: str = "Conv") -> str:
+    def conv(
+        self,
+        source: str,
+        shape: tuple[int, int, int],
+        stride: int = 1,
+        name: str = "",
+        gain: float = 1.4,
+        operator: str = "Conv",
+    ) -> str:
         """A convolution of random weights; `shape` is (in, out, kernel)."""
         inputs, outputs, kernel = shape
         size = (outputs, inputs, kernel, kernel) if operator == "Conv" else (inputs, outputs, kernel, kernel)
         weight = self.rng.standard_normal(size) * gain / np.sqrt(inputs * kernel * kernel)
         bias = self.constant(0.1 * self.rng.standard_normal(outputs))
         pad = (kernel - stride + 1) // 2
-        return self.add(operator, source, self.constant(weight), bias, name=name, kernel_shape=[kernel, kernel],
-                        strides=[stride, stride], pads=[pad] * 4)
+        return self.add(
+            operator,
+            source,
+            self.constant(weight),
+            bias,
+            name=name,
+            kernel_shape=[kernel, kernel],
+            strides=[stride, stride],
+            pads=[pad] * 4,
+        )
 
     def finish(self, source: str, controls: tuple[Control, ...] = ()) -> ModelProto:
         """[-1, 1] → `translated`; the graph, checked."""
         scaled = self.add("Mul", self.add("Add", source, self.constant(1.0)), self.constant(127.5))
         clipped = self.add("Clip", self.add("Round", scaled), self.constant(0.0), self.constant(255.0))
-        self.add("Cast", self.add("Transpose", clipped, perm=[0, 2, 3, 1]), to=TensorProto.UINT8, name="translated")
+        self.add(
+            "Cast", self.add("Transpose", clipped, perm=[0, 2, 3, 1]), to=TensorProto.UINT8, name="translated"
+        )
         port = [1, SIZE, SIZE, 3]
         inputs = [helper.make_tensor_value_info("frame", TensorProto.UINT8, port)]
         inputs += [helper.make_tensor_value_info(c.name, TensorProto.FLOAT, c.shape) for c in controls]
@@ -79,7 +98,9 @@ def generator(builder: GraphBuilder) -> ModelProto:
     x = g.add("Relu", g.conv(g.picture(), (3, c, 4), 4, "stem"))
     for block in range(2):
         y = g.add("Relu", g.conv(x, (c, c, 3), 1, f"block{block}a"))
-        x = g.add("Relu", g.add("Add", g.conv(y, (c, c, 3), 1, f"block{block}b", 0.5), x, name=f"block{block}sum"))
+        x = g.add(
+            "Relu", g.add("Add", g.conv(y, (c, c, 3), 1, f"block{block}b", 0.5), x, name=f"block{block}sum")
+        )
     y = g.conv(x, (c, c, 3), 1, "before_norm")
     ones, zeros = g.constant(np.ones(c)), g.constant(np.zeros(c))
     x = g.add("Relu", g.add("InstanceNormalization", y, ones, zeros, name="norm"))
@@ -97,8 +118,14 @@ def put_graph(tmp_path: Path) -> Callable[..., Path]:
         path = tmp_path / "graph.onnx"
         onnx.save(model, path)
         port = ImagePort("frame", SIZE, SIZE, 3)
-        manifest = Manifest(file=path.name, sha256={"engine": file_sha256(path), "checkpoint": "c"}, frame=port,
-                            translated=(ImagePort("translated", SIZE, SIZE, 3),), parity={"largest": 1}, **fields)
+        manifest = Manifest(
+            file=path.name,
+            sha256={"engine": file_sha256(path), "checkpoint": "c"},
+            frame=port,
+            translated=(ImagePort("translated", SIZE, SIZE, 3),),
+            parity={"largest": 1},
+            **fields,
+        )
         write_manifest(manifest, path)
         return path
 

@@ -30,7 +30,9 @@ def test_calibration_and_held_out_frames_are_disjoint_and_depend_on_the_seed_alo
     assert first.audit.correlation > 0.5
 
 
-def test_a_small_folder_calibrates_with_sixteen_and_judges_with_the_rest(photos: Path, tmp_path: Path) -> None:
+def test_a_small_folder_calibrates_with_sixteen_and_judges_with_the_rest(
+    photos: Path, tmp_path: Path
+) -> None:
     for path in list_images(photos)[:21]:
         shutil.copy(path, tmp_path)
     chosen = choose(tmp_path, PORT, (64, 32))

@@ -43,18 +43,30 @@ def test_pictures_of_other_shapes_are_not_compared() -> None:
 
 
 def figures(**values: float) -> Figures:
-    good = {"frames": 8, "mean_psnr": 45, "p1_psnr": 40, "worst_psnr": 40, "worst_tile_psnr": 30, "mean_ssim": 1,
-            "worst_ssim": 1, "bias": 0, "worst_bias": 0}
+    good = {
+        "frames": 8,
+        "mean_psnr": 45,
+        "p1_psnr": 40,
+        "worst_psnr": 40,
+        "worst_tile_psnr": 30,
+        "mean_ssim": 1,
+        "worst_ssim": 1,
+        "bias": 0,
+        "worst_bias": 0,
+    }
     return Figures(**(good | values))  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize(("values", "words"), [
-    ({}, []),
-    ({"mean_psnr": 37.9}, ["mean PSNR 37.90 dB < 38 dB"]),
-    ({"worst_psnr": 29.0}, ["worst frame 29.00 dB < 30 dB"]),
-    ({"bias": -1.5}, ["|bias| 1.50 levels > 1"]),
-    ({"mean_psnr": float("nan")}, ["mean PSNR nan dB < 38 dB"]),
-])
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        ({}, []),
+        ({"mean_psnr": 37.9}, ["mean PSNR 37.90 dB < 38 dB"]),
+        ({"worst_psnr": 29.0}, ["worst frame 29.00 dB < 30 dB"]),
+        ({"bias": -1.5}, ["|bias| 1.50 levels > 1"]),
+        ({"mean_psnr": float("nan")}, ["mean PSNR nan dB < 38 dB"]),
+    ],
+)
 def test_each_threshold_is_told_in_words(values: dict[str, float], words: list[str]) -> None:
     assert figures(**values).failures(DEFAULTS["int8"]) == words
 

@@ -35,7 +35,9 @@ def types_of(model: ModelProto) -> dict[str, int]:
     return {value.name: value.type.tensor_type.elem_type for value in inferred.graph.value_info}
 
 
-def test_layers_are_fp16_while_norms_and_frame_arithmetic_stay_fp32(generator: ModelProto, samples: Samples) -> None:
+def test_layers_are_fp16_while_norms_and_frame_arithmetic_stay_fp32(
+    generator: ModelProto, samples: Samples
+) -> None:
     model = fp16_candidate(prepared(generator), samples, quiet=True).build()
     onnx.checker.check_model(model, full_check=True)
     types = types_of(model)
@@ -48,7 +50,9 @@ def test_layers_are_fp16_while_norms_and_frame_arithmetic_stay_fp32(generator: M
     for operator in ("Sub", "Tanh", "Round", "Clip"):
         assert by_type[operator] == {TensorProto.FLOAT}
     assert [value.type.tensor_type.elem_type for value in (model.graph.input[0], model.graph.output[0])] == [
-        TensorProto.UINT8, TensorProto.UINT8]
+        TensorProto.UINT8,
+        TensorProto.UINT8,
+    ]
 
 
 def test_casts_stand_only_where_the_precision_changes(generator: ModelProto, samples: Samples) -> None:
@@ -84,8 +88,9 @@ def test_instance_norm_of_large_inputs_stays_finite(builder: Any, samples: Sampl
     assert "loud" in halves.nodes
     assert "square_node" not in halves.nodes
     assert "square" not in halves.nodes
-    exact, rounded = (Graph(graph)(samples[0])["translated"].astype(int)
-                      for graph in (model, emulated(halves.build())))
+    exact, rounded = (
+        Graph(graph)(samples[0])["translated"].astype(int) for graph in (model, emulated(halves.build()))
+    )
     assert np.abs(exact - rounded).max() <= 2
 
 
@@ -98,7 +103,8 @@ def test_a_layer_measured_near_the_limit_stays_fp32(generator: ModelProto) -> No
 
 
 def test_the_emulation_overflows_where_a_device_would(builder: Any, samples: Samples) -> None:
-    """ONNX Runtime alone would hide it: on the CPU it computes FP16 nodes in FP32 and drops the rounding between."""
+    """ONNX Runtime alone would hide it: on the CPU it computes FP16 nodes in FP32 and drops the rounding
+    between."""
     g = builder
     x = g.conv(g.picture(), (3, 8, 3), 1, "loud", 2e5)
     x = g.add("Mul", x, g.constant(1e-5), name="quiet")
@@ -109,8 +115,9 @@ def test_the_emulation_overflows_where_a_device_would(builder: Any, samples: Sam
     assert "loud" not in fp16_candidate(model, samples, quiet=True).nodes
 
 
-def test_tensorrt_builds_a_plan(generator: ModelProto, samples: Samples,
-                                plan_size: Callable[[ModelProto, str], int]) -> None:
+def test_tensorrt_builds_a_plan(
+    generator: ModelProto, samples: Samples, plan_size: Callable[[ModelProto, str], int]
+) -> None:
     halves = fp16_candidate(prepared(generator), samples, quiet=True).build()
     assert plan_size(halves, "fp16") > 10_000
 

@@ -42,7 +42,9 @@ def ranges(generator: ModelProto, samples: Samples) -> dict[str, float]:
     return {name: mse(found) for name, found in measure(model, tensors, samples, quiet=True).items()}
 
 
-def quantised(generator: ModelProto, ranges: dict[str, float], policy: int8.Policy = EVERYTHING) -> ModelProto:
+def quantised(
+    generator: ModelProto, ranges: dict[str, float], policy: int8.Policy = EVERYTHING
+) -> ModelProto:
     model = prepared(generator)
     return int8.quantise(model, int8.candidates(model, policy), ranges)
 
@@ -54,7 +56,8 @@ def test_the_safe_policy_spares_ends_and_transposed_convolutions(generator: Mode
 
 
 def test_every_scale_is_symmetric_and_every_zero_point_an_int8_zero(
-        generator: ModelProto, ranges: dict[str, float]) -> None:
+    generator: ModelProto, ranges: dict[str, float]
+) -> None:
     wiring = Wiring(quantised(generator, ranges))
     pairs = [node for node in wiring.nodes.values() if node.op_type in ("QuantizeLinear", "DequantizeLinear")]
     assert len(pairs) > 20
@@ -66,7 +69,8 @@ def test_every_scale_is_symmetric_and_every_zero_point_an_int8_zero(
 
 
 def test_weights_are_int8_per_output_channel_and_biases_stay_float(
-        generator: ModelProto, ranges: dict[str, float]) -> None:
+    generator: ModelProto, ranges: dict[str, float]
+) -> None:
     wiring = Wiring(quantised(generator, ranges))
     for name in int8.candidates(prepared(generator), EVERYTHING):
         layer = wiring.nodes[name]
@@ -90,11 +94,17 @@ def test_rounded_weights_are_within_half_a_step() -> None:
 
 
 def test_no_constant_operand_of_an_elementwise_node_is_quantised(
-        generator: ModelProto, ranges: dict[str, float]) -> None:
+    generator: ModelProto, ranges: dict[str, float]
+) -> None:
     wiring = Wiring(quantised(generator, ranges))
     adds = [node for node in wiring.nodes.values() if node.op_type in ("Add", "Mul", "Sub")]
-    touched = [node.name for node in adds
-               if any(name in wiring.maker and wiring.maker[name].op_type == "DequantizeLinear" for name in node.input)]
+    touched = [
+        node.name
+        for node in adds
+        if any(
+            name in wiring.maker and wiring.maker[name].op_type == "DequantizeLinear" for name in node.input
+        )
+    ]
     assert touched == ["block0sum", "block1sum"]
 
 
@@ -119,7 +129,8 @@ def test_grouped_transposed_convolutions_get_one_scale(builder: Any) -> None:
 
 
 def test_backends_agree_and_every_quantised_convolution_runs_in_int8(
-        generator: ModelProto, ranges: dict[str, float], samples: Samples, tmp_path: Path) -> None:
+    generator: ModelProto, ranges: dict[str, float], samples: Samples, tmp_path: Path
+) -> None:
     policy = int8.Policy(ends=True)
     model = quantised(generator, ranges, policy)
     compiled = openvino_model(model, tmp_path)
@@ -128,19 +139,24 @@ def test_backends_agree_and_every_quantised_convolution_runs_in_int8(
         seen = compiled([samples[index]["frame"]])[0]
         assert np.abs(seen - reference).max() <= 8
         assert np.abs(seen - reference).mean() < 1
-    precisions = {op.get_friendly_name(): op.get_rt_info()["runtimePrecision"].astype(str)
-                  for op in compiled.get_runtime_model().get_ordered_ops()
-                  if op.get_rt_info()["layerType"].astype(str) == "Convolution"}
+    precisions = {
+        op.get_friendly_name(): op.get_rt_info()["runtimePrecision"].astype(str)
+        for op in compiled.get_runtime_model().get_ordered_ops()
+        if op.get_rt_info()["layerType"].astype(str) == "Convolution"
+    }
     assert len(precisions) == len(int8.candidates(prepared(generator), policy))
     assert set(precisions.values()) <= {"u8", "i8"}
 
 
 def test_the_u8_relabelling_gives_the_same_picture(
-        generator: ModelProto, ranges: dict[str, float], samples: Samples) -> None:
+    generator: ModelProto, ranges: dict[str, float], samples: Samples
+) -> None:
     model = quantised(generator, ranges)
     relabelled = relabel_u8(model)
     onnx.checker.check_model(relabelled, full_check=True)
-    zeros = {numpy_helper.to_array(t).dtype.name for t in relabelled.graph.initializer if t.name.endswith("_zero")}
+    zeros = {
+        numpy_helper.to_array(t).dtype.name for t in relabelled.graph.initializer if t.name.endswith("_zero")
+    }
     assert zeros == {"uint8"}
     for index in range(3):
         first, second = (Graph(graph)(samples[index])["translated"] for graph in (model, relabelled))
@@ -148,7 +164,8 @@ def test_the_u8_relabelling_gives_the_same_picture(
 
 
 def test_bias_correction_takes_back_each_layer_s_shift(
-        generator: ModelProto, ranges: dict[str, float], samples: Samples) -> None:
+    generator: ModelProto, ranges: dict[str, float], samples: Samples
+) -> None:
     model = prepared(generator)
     layers = int8.candidates(model, EVERYTHING)
     coarse = {name: value / 4 for name, value in ranges.items()}  # clips hard, so the shifts are large
@@ -159,13 +176,18 @@ def test_bias_correction_takes_back_each_layer_s_shift(
     np.testing.assert_allclose(after["block0a"], before, atol=1e-4)
     # … and the rounded one now has the exact one's mean.
     exact = mean_of(model, "block0a", samples)
-    rounded = mean_of(int8.quantise(corrected(model, {"block0a": before}), ["block0a"], coarse), "block0a", samples)
+    rounded = mean_of(
+        int8.quantise(corrected(model, {"block0a": before}), ["block0a"], coarse), "block0a", samples
+    )
     np.testing.assert_allclose(rounded, exact, atol=1e-4)
 
 
 @pytest.mark.parametrize("precision", ["int8", "int8 with fp16 ends"])
 def test_tensorrt_builds_a_plan(
-        generator: ModelProto, ranges: dict[str, float], precision: str, plan_size: Callable[[ModelProto, str], int],
+    generator: ModelProto,
+    ranges: dict[str, float],
+    precision: str,
+    plan_size: Callable[[ModelProto, str], int],
 ) -> None:
     if precision == "int8":
         model = quantised(generator, ranges)

@@ -26,8 +26,20 @@ def quantize(monkeypatch: pytest.MonkeyPatch, photos: Path, tmp_path: Path) -> C
     """`quantize(graph, *options)` → exit code; writes out.onnx."""
 
     def run(graph: Path, *options: str, frames: Path = photos) -> int:
-        arguments = [str(graph), "--frames", str(frames), "--out", str(tmp_path / "out.onnx"), "--quiet", "--json",
-                     "--calibration-frames", "16", "--gate-frames", "6", *options]
+        arguments = [
+            str(graph),
+            "--frames",
+            str(frames),
+            "--out",
+            str(tmp_path / "out.onnx"),
+            "--quiet",
+            "--json",
+            "--calibration-frames",
+            "16",
+            "--gate-frames",
+            "6",
+            *options,
+        ]
         monkeypatch.setattr(sys, "argv", ["quantize", *arguments])
         return run_command(main)
 
@@ -36,7 +48,8 @@ def quantize(monkeypatch: pytest.MonkeyPatch, photos: Path, tmp_path: Path) -> C
 
 @pytest.fixture
 def outlier(builder: Any) -> ModelProto:
-    """A generator whose `guilty` layer takes one channel a thousand times louder than all others together need."""
+    """A generator whose `guilty` layer takes one channel a thousand times louder than all others together
+    need."""
     g, c = builder, 8
     x = g.add("Relu", g.conv(g.picture(), (3, c, 3), 2, "first"))
     x = g.add("Relu", g.conv(x, (c, c, 3), 1, "innocent"))
@@ -53,8 +66,12 @@ def outlier(builder: Any) -> ModelProto:
 
 
 def test_int8_is_written_with_its_manifest_and_frame_list(
-        generator: ModelProto, put_graph: Callable[..., Path], quantize: Command, tmp_path: Path,
-        capsys: pytest.CaptureFixture[str]) -> None:
+    generator: ModelProto,
+    put_graph: Callable[..., Path],
+    quantize: Command,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     graph = put_graph(generator, system="cyclegan")
     assert quantize(graph, "--precision", "int8") == 0
     told = json.loads(capsys.readouterr().out)
@@ -71,11 +88,17 @@ def test_int8_is_written_with_its_manifest_and_frame_list(
     assert manifest.sha256["calibration"] == file_sha256(frames)
     assert len(frames.read_text().splitlines()) == 16
     assert sorted(path.name for path in tmp_path.iterdir()) == [
-        "graph.onnx", "graph.onnx.json", "out.onnx", "out.onnx.frames.txt", "out.onnx.json"]
+        "graph.onnx",
+        "graph.onnx.json",
+        "out.onnx",
+        "out.onnx.frames.txt",
+        "out.onnx.json",
+    ]
 
 
-def test_fp16_is_written(generator: ModelProto, put_graph: Callable[..., Path], quantize: Command,
-                         tmp_path: Path) -> None:
+def test_fp16_is_written(
+    generator: ModelProto, put_graph: Callable[..., Path], quantize: Command, tmp_path: Path
+) -> None:
     assert quantize(put_graph(generator), "--precision", "fp16") == 0
     manifest = verify_engine(tmp_path / "out.onnx")
     assert manifest.precision == "fp16"
@@ -83,15 +106,19 @@ def test_fp16_is_written(generator: ModelProto, put_graph: Callable[..., Path], 
 
 
 def test_every_method_passes_and_auto_names_its_choice(
-        generator: ModelProto, put_graph: Callable[..., Path], quantize: Command, tmp_path: Path) -> None:
-    assert quantize(put_graph(generator), "--precision", "int8", "--method", "auto", "--transposed", "int8") == 0
+    generator: ModelProto, put_graph: Callable[..., Path], quantize: Command, tmp_path: Path
+) -> None:
+    assert (
+        quantize(put_graph(generator), "--precision", "int8", "--method", "auto", "--transposed", "int8") == 0
+    )
     decisions = verify_engine(tmp_path / "out.onnx").decisions
     assert decisions["calibration_method"] in ("minmax", "percentile", "mse")
     assert decisions["transposed"] == "int8"
 
 
 def test_a_generator_with_controls_is_calibrated_and_judged(
-        builder: Any, put_graph: Callable[..., Path], quantize: Command, tmp_path: Path) -> None:
+    builder: Any, put_graph: Callable[..., Path], quantize: Command, tmp_path: Path
+) -> None:
     g, style = builder, Control("style", "style", (1, 8, 1, 1), distribution="normal")
     x = g.add("Relu", g.conv(g.picture(), (3, 8, 3), 2, "first"))
     x = g.add("Relu", g.conv(g.add("Mul", x, "style"), (8, 8, 3), 1, "middle"))
@@ -101,8 +128,13 @@ def test_a_generator_with_controls_is_calibrated_and_judged(
     assert verify_engine(tmp_path / "out.onnx").controls == (style,)
 
 
-def test_a_failing_gate_writes_nothing(outlier: ModelProto, put_graph: Callable[..., Path], quantize: Command,
-                                       tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_failing_gate_writes_nothing(
+    outlier: ModelProto,
+    put_graph: Callable[..., Path],
+    quantize: Command,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     graph = put_graph(outlier)
     before = sorted(tmp_path.iterdir())
     assert quantize(graph, "--precision", "int8", "--method", "minmax") == 1
@@ -110,8 +142,9 @@ def test_a_failing_gate_writes_nothing(outlier: ModelProto, put_graph: Callable[
     assert sorted(tmp_path.iterdir()) == before
 
 
-def test_explain_names_the_guilty_layer(outlier: ModelProto, put_graph: Callable[..., Path], quantize: Command,
-                                        capsys: pytest.CaptureFixture[str]) -> None:
+def test_explain_names_the_guilty_layer(
+    outlier: ModelProto, put_graph: Callable[..., Path], quantize: Command, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert quantize(put_graph(outlier), "--precision", "int8", "--method", "minmax", "--explain") == 1
     told = capsys.readouterr()
     suspects = json.loads(told.out)["suspects"]
@@ -122,8 +155,9 @@ def test_explain_names_the_guilty_layer(outlier: ModelProto, put_graph: Callable
 
 
 @pytest.mark.parametrize("keep", ["auto", "guilty"])
-def test_keeping_the_guilty_layer_repairs(keep: str, outlier: ModelProto, put_graph: Callable[..., Path],
-                                          quantize: Command, tmp_path: Path) -> None:
+def test_keeping_the_guilty_layer_repairs(
+    keep: str, outlier: ModelProto, put_graph: Callable[..., Path], quantize: Command, tmp_path: Path
+) -> None:
     assert quantize(put_graph(outlier), "--precision", "int8", "--method", "minmax", "--keep-fp16", keep) == 0
     manifest = verify_engine(tmp_path / "out.onnx")
     assert manifest.decisions["kept_layers"] == "guilty"
@@ -134,36 +168,63 @@ def test_keeping_the_guilty_layer_repairs(keep: str, outlier: ModelProto, put_gr
 
 
 def test_a_gate_that_nothing_can_pass_is_refused_after_repair(
-        generator: ModelProto, put_graph: Callable[..., Path], quantize: Command, tmp_path: Path,
-        capsys: pytest.CaptureFixture[str]) -> None:
-    assert quantize(put_graph(generator), "--precision", "int8", "--keep-fp16", "auto", "--mean-psnr", "101") == 1
+    generator: ModelProto,
+    put_graph: Callable[..., Path],
+    quantize: Command,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert (
+        quantize(put_graph(generator), "--precision", "int8", "--keep-fp16", "auto", "--mean-psnr", "101")
+        == 1
+    )
     assert "use fp16" in capsys.readouterr().err
     assert not (tmp_path / "out.onnx").exists()
 
 
-@pytest.mark.parametrize(("options", "words"), [
-    (["--precision", "int8", "--keep-fp16", "conv_9000"], "no layer of this precision is called 'conv_9000'"),
-    (["--precision", "fp16", "--keep-fp16", "auto"], "use --keep-fp32"),
-    (["--precision", "int8", "--calibration-frames", "8"], "too few to mean anything"),
-    (["--precision", "int8", "--out", "/nowhere/x.onnx"], "/nowhere is not a folder"),
-    (["--precision", "int8", "--out", "x.plan"], "must end in .onnx"),
-])
-def test_bad_options_are_told_in_words(options: list[str], words: str, generator: ModelProto,
-                                       put_graph: Callable[..., Path], quantize: Command,
-                                       capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (
+            ["--precision", "int8", "--keep-fp16", "conv_9000"],
+            "no layer of this precision is called 'conv_9000'",
+        ),
+        (["--precision", "fp16", "--keep-fp16", "auto"], "use --keep-fp32"),
+        (["--precision", "int8", "--calibration-frames", "8"], "too few to mean anything"),
+        (["--precision", "int8", "--out", "/nowhere/x.onnx"], "/nowhere is not a folder"),
+        (["--precision", "int8", "--out", "x.plan"], "must end in .onnx"),
+    ],
+)
+def test_bad_options_are_told_in_words(
+    options: list[str],
+    words: str,
+    generator: ModelProto,
+    put_graph: Callable[..., Path],
+    quantize: Command,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     assert quantize(put_graph(generator), *options) == 2
     assert words in capsys.readouterr().err
 
 
 def test_a_quantised_graph_is_not_quantised_again(
-        generator: ModelProto, put_graph: Callable[..., Path], quantize: Command,
-        capsys: pytest.CaptureFixture[str]) -> None:
+    generator: ModelProto,
+    put_graph: Callable[..., Path],
+    quantize: Command,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     assert quantize(put_graph(generator, precision="int8"), "--precision", "int8") == 2
     assert "give the fp32 graph" in capsys.readouterr().err
 
 
-def test_too_few_frames_exit_with_two(generator: ModelProto, put_graph: Callable[..., Path], quantize: Command,
-                                      photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_too_few_frames_exit_with_two(
+    generator: ModelProto,
+    put_graph: Callable[..., Path],
+    quantize: Command,
+    photos: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     few = tmp_path / "few"
     few.mkdir()
     for path in sorted(photos.iterdir())[:5]:

@@ -42,7 +42,8 @@ def test_percentile_of_a_uniform_distribution_is_that_share_of_its_range() -> No
 
 
 def test_mse_keeps_a_uniform_range_and_weighs_an_outlier_against_it() -> None:
-    """Rounding n values costs n·r² / (12·127²), clipping one outlier at o costs (o − r)²: the least sum is in between."""
+    """Rounding n values costs n·r² / (12·127²), clipping one outlier at o costs (o − r)²: their sum
+    decides."""
     count, outlier = 200_000, 20.0
     uniform = (np.arange(count) + 0.5) / count
     assert mse(histogram(uniform)) > 0.98
