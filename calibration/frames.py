@@ -95,8 +95,8 @@ def choose(
     audit = search.audit(len(paths))
     if audit.correlation < NOISE_CORRELATION:
         raise SourceError(
-            f"{where} holds random data: neighbouring pixels are uncorrelated ({audit.correlation:.2f}); ranges "
-            "of noise say nothing about pictures, give frames of the real camera"
+            f"{where} holds random data: neighbouring pixels are uncorrelated ({audit.correlation:.2f}); "
+            "ranges of noise say nothing about pictures, give frames of the real camera"
         )
     held_out = min(counts[1], max(FEWEST_HELD_OUT, min(found // 3, found - FEWEST)))
     chosen = tuple(search.kept)
