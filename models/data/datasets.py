@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass, fields
 from functools import lru_cache
@@ -193,5 +194,5 @@ def matched(sources: list[Path], targets: list[Path]) -> tuple[list[Path], list[
         raise DataError(f"no image in {sources[0].parent} has a pair of the same name in {targets[0].parent}")
     if lonely:
         names = ", ".join(sorted(lonely)[:5]) + (" …" if len(lonely) > 5 else "")
-        print(f"warning: {len(lonely)} images have no pair and are left out: {names}")
+        print(f"warning: {len(lonely)} images have no pair and are left out: {names}", file=sys.stderr)
     return [source for source, _ in pairs], [target for _, target in pairs]

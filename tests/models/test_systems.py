@@ -74,7 +74,7 @@ def test_each_phase_moves_only_its_own_networks(name: str, tiny_trainer: MakeTra
             assert moved & own_parameters(system, (network,)), f"{phase.name} leaves a network where it was"
 
 
-def test_the_networks_of_a_phase_are_disjoint_and_every_parameter_belongs_to_a_phase(name: str, tiny_system: Tiny) -> None:
+def test_a_phases_networks_are_disjoint_and_every_parameter_has_a_phase(name: str, tiny_system: Tiny) -> None:
     system, _ = tiny_system(name)
     trained: set[str] = set()
     for phase in system.phases():
@@ -109,13 +109,14 @@ def test_resuming_equals_an_uninterrupted_run(name: str, tiny_trainer: MakeTrain
     whole = tiny_trainer(name, "whole")
     for batch in whole.batches():
         whole.train_step(batch)
-        whole.samples()  # looking must not change the course
+        if whole.step == 1:
+            whole.samples()  # looking must not change the course
     whole.save()
     first = tiny_trainer(name, "parts")
     assert not first.resume()
     for batch in first.batches():
         first.train_step(batch)
-        if first.step == 3:
+        if first.step == 2:
             break
     first.save()
     second = tiny_trainer(name, "parts")
@@ -123,12 +124,12 @@ def test_resuming_equals_an_uninterrupted_run(name: str, tiny_trainer: MakeTrain
     for batch in second.batches():
         second.train_step(batch)
     second.save()
-    assert whole.step == second.step == 6
+    assert whole.step == second.step == 4
     states = [torch.load(tmp_path / run / "training.pt", weights_only=True) for run in ("whole", "parts")]
     assert_same_state(*states)
 
 
-def test_what_ships_makes_the_same_pictures_after_saving_and_loading(name: str, tiny_system: Tiny, tmp_path: Path) -> None:
+def test_what_ships_makes_the_same_pictures_when_loaded(name: str, tiny_system: Tiny, tmp_path: Path) -> None:
     system, batch = tiny_system(name)
     path = tmp_path / "checkpoint.safetensors"
     save_checkpoint(path, system, name, 1.5, shipped_weights(system))
@@ -151,7 +152,9 @@ def test_the_whole_state_comes_back(name: str, tiny_system: Tiny) -> None:
     assert_same_state(system.state_dict(), other.state_dict())
 
 
-def test_deployables_give_what_they_declare(name: str, tiny_system: Tiny, small: Callable[[str], dict[str, Any]]) -> None:
+def test_deployables_give_what_they_declare(
+    name: str, tiny_system: Tiny, small: Callable[[str], dict[str, Any]]
+) -> None:
     system, _ = tiny_system(name)
     size = small(name).get("size", 32)
     for part in system.deployables().values():
