@@ -24,6 +24,7 @@ from models.recipe import Recipe, TrainConfig, make_recipe
 from models.registry import system_class
 from models.system import Batch, Clock, Phase, System
 
+FIRST_LOOK = 64  # samples that `System.prepare` is shown
 PATIENCE = 20  # consecutive non-finite steps before training gives up
 
 
@@ -63,7 +64,7 @@ class Trainer:
         self.system: System = kind(recipe.system)
         _check_size(self.system, recipe)
         self.system.augment = recipe.augment()
-        self.system.prepare(stack([self.dataset.sample(k) for k in range(cfg.batch)]))
+        self.system.prepare(stack([self.dataset.sample(k) for k in range(FIRST_LOOK)]))
         self.system.to(self.fabric.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.phases = self.system.phases()
         networks = dict.fromkeys(net for phase in self.phases for net in phase.updates)

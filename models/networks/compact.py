@@ -33,8 +33,8 @@ class CompactBlock(nn.Module):
 class CompactGenerator(nn.Module):
     """(N, channels_in, H, W) → (N, channels_out, H, W); H and W multiples of 4, or of 8 when `deep_blocks` > 0.
 
-    `skip` adds the input to the output, so that the body learns a residual: for restoration, where the picture stays
-    itself. Without it the output ends in tanh.
+    `skip` adds the input, scaled and shifted per channel, to the output, so that the body learns a residual: for
+    restoration, where the picture stays itself. Without it the output ends in tanh.
     """
 
     def __init__(
@@ -43,6 +43,9 @@ class CompactGenerator(nn.Module):
     ) -> None:  # fmt: skip
         super().__init__()
         self.skip = skip
+        if skip:
+            self.gain = nn.Parameter(torch.ones(1, channels_out, 1, 1))
+            self.offset = nn.Parameter(torch.zeros(1, channels_out, 1, 1))
         self.stem = nn.Sequential(nn.Conv2d(channels_in, width, 4, stride=4), nn.LeakyReLU(SLOPE))
         half = blocks // 2 if deep_blocks else blocks
         body: list[nn.Module] = [CompactBlock(width, norm_kind) for _ in range(half)]
@@ -56,7 +59,18 @@ class CompactGenerator(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         y: Tensor = self.head(self.body(self.stem(x)))
         # The residual is bounded, to what turns black into white, because two unbounded generators can run away.
-        return x + 2 * torch.tanh(y / 2) if self.skip else torch.tanh(y)
+        return x * self.gain + self.offset + 2 * torch.tanh(y / 2) if self.skip else torch.tanh(y)
+
+    @torch.no_grad()
+    def match_domains(self, source: Tensor, target: Tensor) -> None:
+        """Start the skip at the map that gives `source` the channel means and deviations of `target`.
+
+        Both (N, C, H, W), unpaired. Reinhard et al., "Color transfer between images", 2001, without their colour space.
+        """
+        axes = (0, 2, 3)
+        gain = target.std(axes, keepdim=True) / source.std(axes, keepdim=True).clamp_min(1e-3)
+        self.gain.copy_(gain)
+        self.offset.copy_(target.mean(axes, keepdim=True) - gain * source.mean(axes, keepdim=True))
 
     def _initialise(self) -> None:
         init_kaiming(self, SLOPE)

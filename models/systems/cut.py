@@ -65,7 +65,7 @@ class Cut(System):
 
     @torch.no_grad()
     def prepare(self, batch: TwoImages) -> None:
-        self.heads.build(self.encode(batch.a))
+        self.heads.build(self.encode(batch.a[:1]))
         init_xavier(self.heads)
 
     def phases(self) -> list[Phase]:

@@ -3,7 +3,7 @@
 Paper: Zhu et al., "Unpaired Image-to-Image Translation using Cycle-Consistent Adversarial Networks", ICCV 2017.
 Differs from the paper: nothing with the defaults. `noise_ba` (default 0) perturbs the input of the way back, for tasks
 where B → A is one-to-many, such as putting sensor noise back: without it the forward generator hides the noise in its
-output to satisfy the cycle.
+output to satisfy the cycle. A compact generator with `skip` starts at the map that matches the colours of the domains.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from models.blocks.image_pool import ImagePool
 from models.blocks.init import init_normal
 from models.data.batches import TwoImages
 from models.losses.adversarial import adversarial
+from models.networks.compact import CompactGenerator
 from models.networks.generators import GeneratorConfig, build_generator, size_multiple
 from models.networks.patch_critic import patch_critic
 from models.schedules import linear_decay
@@ -60,6 +61,14 @@ class CycleGan(System):
         self.game = adversarial(cfg.gan)
         init_normal(self.critic_a)
         init_normal(self.critic_b)
+
+    def prepare(self, batch: TwoImages) -> None:
+        for generator, source, target in (
+            (self.generator_ab, batch.a, batch.b),
+            (self.generator_ba, batch.b, batch.a),
+        ):
+            if isinstance(generator, CompactGenerator) and generator.skip:
+                generator.match_domains(source, target)
 
     def phases(self) -> list[Phase]:
         return [

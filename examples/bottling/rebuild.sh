@@ -1,0 +1,27 @@
+#!/usr/bin/env bash
+# Make the shipped example again from the clips: frames, training, graphs, engines, figures.
+#
+#   examples/bottling/rebuild.sh CLIPS WORK      CLIPS = folder of the three .mp4; WORK = about 1 GB, resumes where it stopped
+#
+# Training takes about an hour on two CPU cores. Every step is a public command: replace the frames and it is your line.
+set -euo pipefail
+clips=$(realpath "$1") work=$(realpath -m "$2")
+here=$(cd "$(dirname "$0")" && pwd)
+cd "$here/../.."
+run() { echo "+ $*"; "$@"; }
+: "${PYTHON:=python}"
+
+[ -d "$work/trainA" ] || run "$PYTHON" -m examples.bottling.prepare --video "$clips" --out "$work"
+run "$PYTHON" -m models.train --recipe "$here/recipe.toml" --set "data=$work" --out "$work/run"
+run "$PYTHON" -m models.checkpoint "$work/run/checkpoint.safetensors" --part ab --out "$here/cyclegan.safetensors"
+
+run "$PYTHON" -m export.onnx "$here/cyclegan.safetensors" --size 360x640 --frames "$work/valA" --out "$here/cyclegan.onnx"
+for precision in int8 fp16; do
+    run "$PYTHON" -m calibration.quantize "$here/cyclegan.onnx" --frames "$work/trainA" --precision "$precision" \
+        --out "$work/cyclegan_$precision.onnx"
+done
+run "$PYTHON" -m export.engine "$work/cyclegan_int8.onnx" --backend openvino --out "$here/cyclegan_int8.onnx"
+run "$PYTHON" -m export.engine "$work/cyclegan_fp16.onnx" --backend tensorrt-rtx \
+    --targets sm75,sm80,sm86,sm89,sm120 --out "$here/cyclegan_fp16.plan"
+run cp "$work/clip.mp4" "$here/degraded.mp4"
+run "$PYTHON" -m examples.bottling.evaluate --engine "$here/cyclegan_int8.onnx" --data "$work"
