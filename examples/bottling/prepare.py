@@ -23,6 +23,7 @@ from pathlib import Path
 import av
 import cv2
 import numpy as np
+from av.video.reformatter import Interpolation
 from numpy.typing import NDArray
 from tqdm import tqdm
 
@@ -42,6 +43,8 @@ TRAINED = ("bottle", "person")
 PER_SIDE = 100  # training frames of one clip on one side
 HELD_OUT = 24  # registered pairs of one trained clip
 CAR = 16
+# FFmpeg's default conversion to 4:2:0 rounds down: a dark frame would lose up to four levels of blue.
+_EXACT = Interpolation.AREA | Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INT
 STILL = 30  # consecutive frames of the bottle clip
 
 
@@ -133,7 +136,8 @@ def write_clip(pictures: Iterable[Picture], path: Path, rate: Fraction, crf: int
         stream.width, stream.height, stream.pix_fmt = WIDTH, HEIGHT, "yuv420p"
         stream.options = {"crf": str(crf), "preset": "veryslow", "tune": "grain"}
         for picture in pictures:
-            container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="bgr24")))
+            frame = av.VideoFrame.from_ndarray(picture, format="bgr24")
+            container.mux(stream.encode(frame.reformat(format="yuv420p", interpolation=_EXACT)))
         container.mux(stream.encode())
     partial.replace(path)
 

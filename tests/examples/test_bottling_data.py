@@ -91,6 +91,13 @@ def test_folders_and_clip_are_made_from_the_video(
     assert not list(tmp_path.glob(".*"))
 
 
+def test_the_clip_keeps_the_brightness_of_dark_frames(tmp_path: Path) -> None:
+    dark = np.full((360, 640, 3), (39, 49, 55), np.uint8)
+    prepare.write_clip([dark] * 2, tmp_path / "clip.mp4", Fraction(30), crf=10)
+    shown = np.stack(list(prepare.read_clip(tmp_path / "clip.mp4"))).reshape(-1, 3).mean(axis=0)
+    assert shown == pytest.approx((39, 49, 55), abs=1.1), "4:2:0 in video range knows about every second level"
+
+
 def test_the_background_of_the_flicker_lies_in_the_frame() -> None:
     rows, columns = BACKGROUND
     assert 0 <= rows.start < rows.stop <= prepare.HEIGHT
