@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from models.blocks.init import init_kaiming
 from models.blocks.norm import norm
@@ -34,15 +35,18 @@ class CompactGenerator(nn.Module):
     """(N, channels_in, H, W) → (N, channels_out, H, W); H and W multiples of 4, or of 8 when `deep_blocks` > 0.
 
     `skip` adds the input, scaled and shifted per channel, to the output, so that the body learns a residual: for
-    restoration, where the picture stays itself. Without it the output ends in tanh.
+    restoration, where the picture stays itself. With `skip_pool` = n the input is averaged over n×n pixels first: the
+    body then adds the detail of a noisy picture, which is easier than to take its noise away. Without `skip` the output
+    ends in tanh.
     """
 
     def __init__(
         self, channels_in: int = 3, channels_out: int = 3, *, width: int = 64, blocks: int = 6,
         deep_width: int = 0, deep_blocks: int = 0, norm_kind: str = "none", skip: bool = False,
+        skip_pool: int = 1,
     ) -> None:  # fmt: skip
         super().__init__()
-        self.skip = skip
+        self.skip, self.skip_pool = skip, skip_pool
         if skip:
             self.gain = nn.Parameter(torch.ones(1, channels_out, 1, 1))
             self.offset = nn.Parameter(torch.zeros(1, channels_out, 1, 1))
@@ -59,7 +63,12 @@ class CompactGenerator(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         y: Tensor = self.head(self.body(self.stem(x)))
         # The residual is bounded, to what turns black into white, because two unbounded generators can run away.
-        return x * self.gain + self.offset + 2 * torch.tanh(y / 2) if self.skip else torch.tanh(y)
+        return self.base(x) * self.gain + self.offset + 2 * torch.tanh(y / 2) if self.skip else torch.tanh(y)
+
+    def base(self, x: Tensor) -> Tensor:
+        """What the skip scales and shifts: the input, or its n×n means, bilinearly enlarged. (N, C, H, W) → same."""
+        n = self.skip_pool
+        return x if n == 1 else F.interpolate(F.avg_pool2d(x, n), scale_factor=n, mode="bilinear")
 
     @torch.no_grad()
     def match_domains(self, source: Tensor, target: Tensor) -> None:
@@ -67,7 +76,7 @@ class CompactGenerator(nn.Module):
 
         Both (N, C, H, W), unpaired. Reinhard et al., "Color transfer between images", 2001, without their colour space.
         """
-        axes = (0, 2, 3)
+        axes, source = (0, 2, 3), self.base(source)
         gain = target.std(axes, keepdim=True) / source.std(axes, keepdim=True).clamp_min(1e-3)
         self.gain.copy_(gain)
         self.offset.copy_(target.mean(axes, keepdim=True) - gain * source.mean(axes, keepdim=True))

@@ -24,14 +24,15 @@ class GeneratorConfig:
     deep_width: int = 0  # … at 1/8 resolution; 0 = 2 × width
     deep_blocks: int = 0
     norm: str = "instance"
-    skip: bool = False  # compact only: output = input + residual
+    skip: bool = False  # compact only: output = input, scaled and shifted, + residual
+    skip_pool: int = 1  # … of the input's n×n means, for noisy inputs
     channels: int = 3  # of both domains: 3 = colour, 1 = gray
 
 
 def _compact(cfg: GeneratorConfig) -> nn.Module:
     return CompactGenerator(
         cfg.channels, cfg.channels, width=cfg.width, blocks=cfg.blocks, deep_width=cfg.deep_width,
-        deep_blocks=cfg.deep_blocks, norm_kind=cfg.norm, skip=cfg.skip,
+        deep_blocks=cfg.deep_blocks, norm_kind=cfg.norm, skip=cfg.skip, skip_pool=cfg.skip_pool,
     )  # fmt: skip
 
 

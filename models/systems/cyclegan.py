@@ -8,7 +8,7 @@ output to satisfy the cycle. A compact generator with `skip` starts at the map t
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
@@ -53,7 +53,8 @@ class CycleGan(System):
 
     def __init__(self, cfg: Config) -> None:
         super().__init__(cfg)
-        self.generator_ab, self.generator_ba = build_generator(cfg), build_generator(cfg)
+        self.generator_ab = build_generator(cfg)
+        self.generator_ba = build_generator(replace(cfg, skip_pool=1))  # the noise of A, if any, must be put back
         self.critic_a, self.critic_b = (
             patch_critic(cfg.channels, cfg.critic_width, cfg.critic_field) for _ in range(2)
         )
