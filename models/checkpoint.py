@@ -18,7 +18,7 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor
 
 from models.ema import shipped_names
@@ -115,7 +115,7 @@ def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
 
 def _write(path: Path, weights: dict[str, Tensor], metadata: dict[str, str]) -> None:
     partial = path.with_name(path.name + ".tmp")
-    save_file({name: tensor.detach().cpu().contiguous() for name, tensor in weights.items()}, partial, metadata)
+    partial.write_bytes(save({name: tensor.detach().cpu().contiguous() for name, tensor in weights.items()}, metadata))
     os.replace(partial, path)
 
 

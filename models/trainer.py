@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -37,13 +37,13 @@ class Guard:
     """Counts steps of phases that were skipped because a loss or a gradient was not finite."""
 
     skipped: int = 0
-    in_a_row: int = 0
+    in_a_row: dict[str, int] = field(default_factory=dict)  # by phase: a sound one does not excuse another
 
     def admit(self, finite: bool, phase: str) -> bool:
-        """Whether the optimiser may step; raises Divergence after PATIENCE refusals in a row."""
-        self.in_a_row = 0 if finite else self.in_a_row + 1
+        """Whether the optimiser may step; raises Divergence after PATIENCE refusals of a phase in a row."""
+        self.in_a_row[phase] = 0 if finite else self.in_a_row.get(phase, 0) + 1
         self.skipped += not finite
-        if self.in_a_row >= PATIENCE:
+        if self.in_a_row[phase] >= PATIENCE:
             raise Divergence(
                 f"phase {phase} gave NaN or infinite gradients {PATIENCE} times in a row: lower the learning rate, "
                 "or go on from an earlier checkpoint"
@@ -207,10 +207,10 @@ def run_phase(
         parameter.grad = None
     total = torch.stack([loss.float() for loss in losses.values()]).sum()
     torch.autograd.backward(total, inputs=parameters)
-    gradients = [p.grad for p in parameters if p.grad is not None]
-    _average(gradients, fabric)
-    # One number says whether all is finite; every process computes the same one.
-    size = torch.stack(torch._foreach_norm(gradients)).sum() if gradients else total
+    # One number says whether all is finite, the losses too; every process computes the same one.
+    results = [total.detach(), *(p.grad for p in parameters if p.grad is not None)]
+    _average(results, fabric)
+    size = torch.stack(torch._foreach_norm(results)).sum()
     if guard.admit(bool(torch.isfinite(size)), phase.name):
         for network in phase.updates:
             optimizers[network].step()
@@ -219,13 +219,13 @@ def run_phase(
     return {f"{phase.name}/{name}": loss.detach() for name, loss in losses.items()}
 
 
-def _average(gradients: list[Tensor], fabric: Fabric) -> None:
-    if fabric.world_size == 1 or not gradients:
+def _average(tensors: list[Tensor], fabric: Fabric) -> None:
+    if fabric.world_size == 1:
         return
-    flat = torch.cat([gradient.flatten() for gradient in gradients])
+    flat = torch.cat([tensor.flatten() for tensor in tensors])
     mean: Tensor = fabric.all_reduce(flat, reduce_op="mean")  # type: ignore[assignment]
-    for gradient, part in zip(gradients, torch.split(mean, [g.numel() for g in gradients]), strict=True):
-        gradient.copy_(part.view_as(gradient))
+    for tensor, part in zip(tensors, torch.split(mean, [t.numel() for t in tensors]), strict=True):
+        tensor.copy_(part.view_as(tensor))
 
 
 def _open_fabric(cfg: TrainConfig) -> Fabric:
