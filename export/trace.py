@@ -69,9 +69,18 @@ def baked(network: nn.Module) -> nn.Module:
     network = copy.deepcopy(network)
     for module in list(network.modules()):
         if parametrize.is_parametrized(module):
-            for name in list(module.parametrizations):  # type: ignore[arg-type]
-                parametrize.remove_parametrizations(module, name)
+            _bake(module)
     return network
+
+
+def _bake(module: nn.Module) -> None:
+    # Not parametrize.remove_parametrizations: it edits the module's class, which the copy shares with the original.
+    weights = {name: getattr(module, name) for name in module.parametrizations}  # type: ignore[union-attr]
+    kind = parametrize.type_before_parametrizations(module)
+    del module.parametrizations
+    module.__class__ = kind
+    for name, weight in weights.items():
+        module.register_parameter(name, nn.Parameter(weight.detach()))
 
 
 def _place(node: onnx.NodeProto, weights: set[str]) -> str:
