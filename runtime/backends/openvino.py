@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import os
 import shutil
+import sys
 from collections import deque
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 
-import openvino as ov
-
 from runtime.errors import EngineError
 from runtime.frames import Array
 from runtime.manifest import Manifest, file_sha256
+
+# The package would also import its model converter, and that a telemetry client: half of the start-up time, and code
+# that can talk to the outside. None in `sys.modules` makes the import of it fail, which the package allows for.
+sys.modules.setdefault("openvino.tools.ovc", None)  # type: ignore[arg-type]
+
+import openvino as ov  # noqa: E402
 
 _SEAL = "blobs.sha256"
 _OPTIONS = {
