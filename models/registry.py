@@ -15,6 +15,7 @@ SYSTEMS = {
     "cyclegan": "models.systems.cyclegan:CycleGan",
     "pix2pix": "models.systems.pix2pix:Pix2Pix",
     "cut": "models.systems.cut:Cut",
+    "dcgan": "models.systems.dcgan:Dcgan",
     "wgan": "models.systems.wgan:Wgan",
     "wgan_gp": "models.systems.wgan_gp:WganGp",
     "nice_gan": "models.systems.nice_gan:NiceGan",

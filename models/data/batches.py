@@ -17,6 +17,23 @@ class OneImage(Batch):
 
 
 @dataclass(frozen=True)
+class LabelledImage(Batch):
+    """Generation by class, and classification."""
+
+    image: Tensor  # (N, C, H, W)
+    label: Tensor  # (N,) int64
+
+
+@dataclass(frozen=True)
+class Adaptation(Batch):
+    """A labelled source and an unlabelled target, which have nothing to do with each other."""
+
+    source: Tensor  # (N, C, H, W)
+    label: Tensor  # (N,) int64, of the source
+    target: Tensor  # (N, C, H, W)
+
+
+@dataclass(frozen=True)
 class TwoImages(Batch):
     """Unpaired translation: `a` and `b` have nothing to do with each other."""
 
@@ -26,9 +43,9 @@ class TwoImages(Batch):
 
 @dataclass(frozen=True)
 class Pair(Batch):
-    """Paired translation: `target` is registered with `source`."""
+    """Paired translation: `target` is registered with `source`, which may be a fraction of its size."""
 
-    source: Tensor  # (N, C, H, W)
+    source: Tensor  # (N, C, H, W), or h × w where the target is enlarged
     target: Tensor  # (N, C, H, W)
 
 

@@ -12,8 +12,10 @@ from typing import Protocol
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
-from models.data.batches import DomainImages, OneImage, Pair, TwoImages
+from models.data.arrays import open_labelled, open_pictures
+from models.data.batches import Adaptation, DomainImages, LabelledImage, OneImage, Pair, TwoImages
 from models.data.images import ImageFolder, View, list_images, to_tensor
 from models.errors import DataError
 from models.system import Batch
@@ -24,8 +26,10 @@ class DataConfig:
     """Where the images are and how they are cut."""
 
     data: str = ""  # holds trainA/ and trainB/ (or train/ for one domain)
-    data_a: str = ""  # or: any two folders
+    data_a: str = ""  # or: any two folders, or files of small images (models/data/arrays.py)
     data_b: str = ""
+    side_by_side: str = ""  # pairs are the halves of one image: "AB" = the left half is the source, "BA" = the right
+    scale: int = 4  # of high-resolution images: how many times smaller the source is
     size: int = 256  # side of the square crops, px
     load_size: int = 286  # the shorter side is resized to this before cropping; 0 = crop from the image as it is
     flip: bool = True
@@ -48,9 +52,7 @@ class Unpaired:
     """Two folders; `a` goes through its images in a new order each pass, `b` is drawn at random."""
 
     def __init__(self, cfg: DataConfig, seed: int) -> None:
-        folder_a, folder_b = sides(cfg)
-        self.a = ImageFolder(list_images(folder_a), cfg.channels, cfg.cache_mib // 2)
-        self.b = ImageFolder(list_images(folder_b), cfg.channels, cfg.cache_mib // 2)
+        self.a, self.b = (open_pictures(side, cfg.channels, cfg.cache_mib // 2) for side in sides(cfg))
         self.view, self.seed, self.images = view(cfg), seed, len(self.a)
 
     def sample(self, k: int) -> TwoImages:
@@ -85,17 +87,108 @@ class Paired:
         return Pair(*(to_tensor(self.view.take(pixels, drawn)) for pixels in (source, target)))
 
 
-class OneDomain:
-    """One folder of images, for unconditional generation."""
+class SideBySide:
+    """One folder of images that hold a pair each, left and right (pix2pix's sets)."""
 
     def __init__(self, cfg: DataConfig, seed: int) -> None:
+        if cfg.side_by_side not in ("AB", "BA"):
+            raise DataError(f'side_by_side is "AB" (the left half is the source) or "BA", not {cfg.side_by_side!r}')
         self.folder = ImageFolder(list_images(only_side(cfg)), cfg.channels, cfg.cache_mib)
+        self.left_first = cfg.side_by_side == "AB"
         self.view, self.seed, self.images = view(cfg), seed, len(self.folder)
 
+    def sample(self, k: int) -> Pair:
+        index = shuffled_index(self.seed, k, self.images)
+        pixels = self.folder[index]
+        height, width = pixels.shape[:2]
+        if width % 2:
+            raise DataError(f"{self.folder.files[index]} is {width}×{height}: an odd width has no two halves")
+        halves = (pixels[:, : width // 2], pixels[:, width // 2 :])
+        source, target = halves if self.left_first else halves[::-1]
+        drawn = self.view.draw(np.random.default_rng((self.seed, k)))
+        return Pair(*(to_tensor(self.view.take(side, drawn)) for side in (source, target)))
+
+
+def paired(cfg: DataConfig, seed: int) -> Dataset:
+    """Pairs of two folders, or of the halves of one folder's images."""
+    return SideBySide(cfg, seed) if cfg.side_by_side else Paired(cfg, seed)
+
+
+class HighResolution:
+    """One folder; the target is a crop of the image as it is, the source the same crop, `scale` times smaller."""
+
+    def __init__(self, cfg: DataConfig, seed: int) -> None:
+        if cfg.scale < 2 or cfg.size % cfg.scale:
+            raise DataError(f"size = {cfg.size} must be a multiple of scale = {cfg.scale}, which is at least 2")
+        self.folder = ImageFolder(list_images(only_side(cfg)), cfg.channels, cfg.cache_mib)
+        self.view, self.scale, self.seed, self.images = view(cfg), cfg.scale, seed, len(self.folder)
+
+    def sample(self, k: int) -> Pair:
+        index = shuffled_index(self.seed, k, self.images)
+        pixels = self.folder[index]
+        if min(pixels.shape[:2]) < self.view.size:
+            raise DataError(
+                f"{self.folder.files[index]} is {pixels.shape[1]}×{pixels.shape[0]}, smaller than the crops of size = "
+                f"{self.view.size}: take it out, for an enlarged image teaches nothing"
+            )
+        crop = self.view.take(pixels, self.view.draw(np.random.default_rng((self.seed, k))))
+        target = to_tensor(crop)
+        return Pair(reduced(target, self.scale, int(np.iinfo(crop.dtype).max)), target)
+
+
+def reduced(image: Tensor, scale: int, levels: int = 255) -> Tensor:
+    """(C, H, W) in [-1, 1] → `scale` times smaller by the bicubic filter that SRGAN's figures rest on (widened by
+    `scale`, a = -0.5, as MATLAB's imresize), rounded to the levels a file would hold."""
+    size = (image.shape[1] // scale, image.shape[2] // scale)
+    small = F.interpolate(image[None], size, mode="bicubic", antialias=True)[0].clamp(-1, 1)
+    return ((small + 1) * (levels / 2)).round() * (2 / levels) - 1
+
+
+class OneDomain:
+    """Images of one kind, for unconditional generation."""
+
+    def __init__(self, cfg: DataConfig, seed: int) -> None:
+        self.pictures = open_pictures(only_side(cfg), cfg.channels, cfg.cache_mib)
+        self.view, self.seed, self.images = view(cfg), seed, len(self.pictures)
+
     def sample(self, k: int) -> OneImage:
-        pixels = self.folder[shuffled_index(self.seed, k, self.images)]
+        pixels = self.pictures[shuffled_index(self.seed, k, self.images)]
         drawn = self.view.draw(np.random.default_rng((self.seed, k)))
         return OneImage(to_tensor(self.view.take(pixels, drawn)))
+
+
+class Labelled:
+    """Images with the class of each; `domains` names the classes (none: all are of class 0)."""
+
+    def __init__(self, cfg: DataConfig, seed: int) -> None:
+        self.pictures, self.labels = open_labelled(only_side(cfg), cfg.domains, cfg.channels, cfg.cache_mib)
+        self.view, self.seed, self.images = view(cfg), seed, len(self.pictures)
+
+    def sample(self, k: int) -> LabelledImage:
+        index = shuffled_index(self.seed, k, self.images)
+        drawn = self.view.draw(np.random.default_rng((self.seed, k)))
+        return LabelledImage(to_tensor(self.view.take(self.pictures[index], drawn)), torch.tensor(self.labels[index]))
+
+
+class SourceAndTarget:
+    """A labelled source domain, and a target domain whose labels, if it has any, are not read."""
+
+    def __init__(self, cfg: DataConfig, seed: int) -> None:
+        source, target = sides(cfg)
+        self.source, self.labels = open_labelled(source, cfg.domains, cfg.channels, cfg.cache_mib // 2)
+        self.target = open_pictures(target, cfg.channels, cfg.cache_mib // 2)
+        self.view, self.seed, self.images = view(cfg), seed, len(self.source)
+
+    def sample(self, k: int) -> Adaptation:
+        random = np.random.default_rng((self.seed, k))
+        index = shuffled_index(self.seed, k, self.images)
+        # One index walks each domain: a pass shows every image of either once.
+        other = shuffled_index(self.seed + 1, k, len(self.target))
+        first, second = (
+            to_tensor(self.view.take(pixels, self.view.draw(random)))
+            for pixels in (self.source[index], self.target[other])
+        )
+        return Adaptation(first, torch.tensor(self.labels[index]), second)
 
 
 class Domains:
@@ -122,8 +215,11 @@ class Domains:
 # What a system may ask for in `System.data`.
 DATASETS: dict[str, Callable[[DataConfig, int], Dataset]] = {
     "unpaired": Unpaired,
-    "paired": Paired,
+    "paired": paired,
+    "high resolution": HighResolution,
     "images": OneDomain,
+    "labelled": Labelled,
+    "adaptation": SourceAndTarget,
     "domains": Domains,
 }
 

@@ -1,0 +1,186 @@
+"""Images and labels that stand in one file: MNIST's idx, USPS's h5, SVHN's mat; folders serve as well.
+
+A part of a file is named behind a `#`: `usps.h5#train`, or `t10k-images-idx3-ubyte.gz#0:8000` for 8000 images.
+"""
+
+from __future__ import annotations
+
+import gzip
+import struct
+import zlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import Any, Protocol
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from models.data.images import ImageFolder, Pixels, list_images
+from models.errors import DataError
+
+Labels = NDArray[np.int64]
+Arrays = tuple[NDArray[np.uint8], Labels | None]  # (N, H, W) or (N, H, W, 3) RGB; labels where the file has them
+
+
+class Pictures(Protocol):
+    """A sequence of images that are all at hand."""
+
+    def __len__(self) -> int:
+        """How many."""
+
+    def __getitem__(self, index: int) -> Pixels:
+        """(H, W, C) uint8 or uint16, RGB or gray."""
+
+
+@dataclass(frozen=True)
+class ArrayPictures:
+    """Pictures of one array, as gray or as colour."""
+
+    pixels: NDArray[np.uint8]  # (N, H, W) or (N, H, W, 3)
+    channels: int
+
+    def __len__(self) -> int:
+        return len(self.pixels)
+
+    def __getitem__(self, index: int) -> Pixels:
+        picture = self.pixels[index]
+        if picture.ndim == 3 and self.channels == 1:
+            picture = np.asarray(cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY), np.uint8)
+        elif picture.ndim == 2 and self.channels == 3:
+            return np.repeat(picture[:, :, None], 3, axis=2)
+        return picture.reshape(*picture.shape[:2], self.channels)
+
+
+def open_pictures(where: Path, channels: int, cache_mib: int) -> Pictures:
+    """The images of a folder, or of (a part of) one file; raises DataError."""
+    if _reader(where):
+        return ArrayPictures(read_arrays(where)[0], channels)
+    return ImageFolder(list_images(where), channels, cache_mib)
+
+
+def open_labelled(where: Path, names: tuple[str, ...], channels: int, cache_mib: int) -> tuple[Pictures, Labels]:
+    """Images and the index of each one's class in `names`, from class folders or from one file.
+
+    Without `names` all images are of class 0.
+
+    Raises:
+        DataError: no labels, a class folder that is missing, or a label that no name stands for.
+    """
+    if not names:
+        pictures = open_pictures(where, channels, cache_mib)
+        return pictures, np.zeros(len(pictures), np.int64)
+    if not _reader(where):
+        return _class_folders(where, names, channels, cache_mib)
+    pixels, labels = read_arrays(where)
+    if labels is None:
+        raise DataError(f"{where} has no labels beside it, and the classes {', '.join(names)} are asked for")
+    if labels.min() < 0 or labels.max() >= len(names):
+        raise DataError(f"{where} has labels {labels.min()} to {labels.max()}, but {len(names)} domains are named")
+    return ArrayPictures(pixels, channels), labels
+
+
+def read_arrays(where: Path) -> Arrays:
+    """Images and labels of a file, or of the part of it behind `#`; raises DataError."""
+    name, _, part = str(where).partition("#")
+    read = _reader(where)
+    if read is None:
+        raise DataError(f"{name} is no array file; there are {', '.join(READERS)}")
+    if not Path(name).is_file():
+        raise DataError(f"there is no file {name}")
+    try:
+        pixels, labels = read(Path(name), part)
+    except (OSError, EOFError, KeyError, IndexError, ValueError, struct.error, zlib.error) as error:
+        raise DataError(f"{where} cannot be read ({error}): copy it again, or name another part") from error
+    if labels is not None and len(labels) != len(pixels):
+        raise DataError(f"{where} has {len(pixels)} images and {len(labels)} labels")
+    if not len(pixels):
+        raise DataError(f"{where} holds no image")
+    return pixels, labels
+
+
+def _read_idx(path: Path, part: str) -> Arrays:
+    """MNIST: images-idx3-ubyte[.gz], and labels-idx1-ubyte of the same name beside it."""
+    beside = path.with_name(path.name.replace("images-idx3", "labels-idx1"))
+    chosen = _slice(part)
+    labels = _idx_array(beside)[chosen].astype(np.int64) if beside.is_file() and beside != path else None
+    return _idx_array(path)[chosen], labels
+
+
+def _idx_array(path: Path) -> NDArray[np.uint8]:
+    content = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
+    zero, kind, axes = struct.unpack_from(">HBB", content)
+    if zero or kind != 8:
+        raise ValueError("not an idx file of bytes")
+    shape = struct.unpack_from(f">{axes}I", content, 4)
+    return np.frombuffer(content, np.uint8, offset=4 + 4 * axes).reshape(shape)
+
+
+def _read_h5(path: Path, part: str) -> Arrays:
+    """USPS: groups train and test of `data` (N, 256) in 0…1 and `target` (N)."""
+    with _library("h5py").File(path, "r") as file:
+        group = file[part or "train"]
+        data, labels = np.asarray(group["data"], np.float32), np.asarray(group["target"], np.int64)
+    side = round(data[0].size ** 0.5)
+    return np.rint(data.clip(0, 1) * 255).astype(np.uint8).reshape(-1, side, side), labels
+
+
+def _read_mat(path: Path, part: str) -> Arrays:
+    """SVHN: X (32, 32, 3, N) and y (N, 1), where 10 means the digit 0."""
+    stored = _library("scipy.io").loadmat(path, variable_names=("X", "y"))
+    pixels = np.ascontiguousarray(np.asarray(stored["X"], np.uint8).transpose(3, 0, 1, 2))
+    return pixels[_slice(part)], np.asarray(stored["y"], np.int64).ravel()[_slice(part)] % 10
+
+
+def _library(name: str) -> Any:
+    """A library that only one kind of file needs."""
+    try:
+        return import_module(name)
+    except ImportError as error:
+        raise DataError(f"this kind of file needs {name}: pip install {name.partition('.')[0]}") from error
+
+
+READERS: dict[str, Callable[[Path, str], Arrays]] = {
+    "idx3-ubyte": _read_idx, "idx3-ubyte.gz": _read_idx, ".h5": _read_h5, ".mat": _read_mat,
+}  # fmt: skip
+
+
+def _reader(where: Path) -> Callable[[Path, str], Arrays] | None:
+    name = str(where).partition("#")[0]
+    return next((read for suffix, read in READERS.items() if name.endswith(suffix)), None)
+
+
+def _slice(part: str) -> slice:
+    """`first:last` as of a Python sequence; empty = all."""
+    if not part:
+        return slice(None)
+    first, colon, last = part.partition(":")
+    if not colon:
+        raise ValueError(f"a part is FIRST:LAST, not {part!r}")
+    return slice(int(first or 0), int(last) if last else None)
+
+
+class _Joined:
+    """Several folders as one sequence."""
+
+    def __init__(self, folders: list[ImageFolder]) -> None:
+        self.places = [(folder, index) for folder in folders for index in range(len(folder))]
+
+    def __len__(self) -> int:
+        return len(self.places)
+
+    def __getitem__(self, index: int) -> Pixels:
+        folder, position = self.places[index]
+        return folder[position]
+
+
+def _class_folders(where: Path, names: tuple[str, ...], channels: int, cache_mib: int) -> tuple[Pictures, Labels]:
+    found = sorted(path.name for path in where.iterdir() if path.is_dir()) if where.is_dir() else []
+    if missing := [name for name in names if name not in found]:
+        there = ", ".join(found) or "none"
+        raise DataError(f"{where} has no folder of the class {missing[0]!r}; set domains to its folders: {there}")
+    folders = [ImageFolder(list_images(where / name), channels, cache_mib // len(names)) for name in names]
+    labels = np.repeat(np.arange(len(names)), [len(folder) for folder in folders])
+    return _Joined(folders), labels.astype(np.int64)
