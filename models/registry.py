@@ -14,6 +14,7 @@ from models.system import System
 SYSTEMS = {
     "cyclegan": "models.systems.cyclegan:CycleGan",
     "pix2pix": "models.systems.pix2pix:Pix2Pix",
+    "bicyclegan": "models.systems.bicyclegan:BicycleGan",
     "cut": "models.systems.cut:Cut",
     "dcgan": "models.systems.dcgan:Dcgan",
     "wgan": "models.systems.wgan:Wgan",

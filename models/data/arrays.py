@@ -51,7 +51,8 @@ class ArrayPictures:
             picture = np.asarray(cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY), np.uint8)
         elif picture.ndim == 2 and self.channels == 3:
             return np.repeat(picture[:, :, None], 3, axis=2)
-        return picture.reshape(*picture.shape[:2], self.channels)
+        cut: Pixels = picture.reshape(*picture.shape[:2], self.channels)
+        return cut
 
 
 def open_pictures(where: Path, channels: int, cache_mib: int) -> Pictures:

@@ -1,9 +1,8 @@
-"""Every system at a size that trains in milliseconds, and image folders for it."""
+"""Tiny runs of every system, and image folders for them."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -18,19 +17,6 @@ from models.registry import system_class
 from models.system import Batch, System
 from models.trainer import Trainer
 
-# A system is made small by the names that its settings share with the others'; a new name is one line here.
-SMALL: dict[str, Any] = {
-    "size": 32, "load_size": 0, "width": 4, "max_width": 8, "critic_width": 4, "mapping_width": 8, "head_dim": 8,
-    "latent": 4, "style_dim": 4, "patches": 16, "pool_size": 2, "blocks": 1, "n_critic": 2, "bursts": False,
-    "domains": ["dark", "light"],
-}  # fmt: skip
-ONLY: dict[str, dict[str, Any]] = {
-    "pix2pix": {"generator": "unet128", "size": 128, "width": 2},
-    "cyclegan": {"generator": "resnet6"},
-    "nice_gan": {"critic_width": 2, "size": 96},  # the least for its 286-px critic
-}
-
-
 @pytest.fixture(scope="session", autouse=True)
 def one_thread() -> Iterator[None]:
     """Tiny networks lose more by threads that wait for each other than they gain, above all on a busy machine."""
@@ -38,18 +24,6 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(threads)
-
-
-@pytest.fixture(scope="session")
-def small() -> Callable[[str], dict[str, Any]]:
-    """System name → its settings at a tiny size."""
-
-    def settings(name: str) -> dict[str, Any]:
-        config = system_class(name).config
-        known = {field.name for field in fields(config)}
-        return {key: value for key, value in SMALL.items() if key in known} | ONLY.get(name, {})
-
-    return settings
 
 
 @pytest.fixture(scope="session")
