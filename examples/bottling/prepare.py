@@ -23,7 +23,6 @@ from pathlib import Path
 import av
 import cv2
 import numpy as np
-from av.video.reformatter import Interpolation
 from numpy.typing import NDArray
 from tqdm import tqdm
 
@@ -43,8 +42,6 @@ TRAINED = ("bottle", "person")
 PER_SIDE = 100  # training frames of one clip on one side
 HELD_OUT = 24  # registered pairs of one trained clip
 CAR = 16
-# FFmpeg's default conversion to 4:2:0 rounds down: a dark frame would lose up to four levels of blue.
-_EXACT = Interpolation.AREA | Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INT
 STILL = 30  # consecutive frames of the bottle clip
 
 
@@ -137,7 +134,7 @@ def write_clip(pictures: Iterable[Picture], path: Path, rate: Fraction, crf: int
         stream.options = {"crf": str(crf), "preset": "veryslow", "tune": "grain"}
         for picture in pictures:
             frame = av.VideoFrame.from_ndarray(picture, format="bgr24")
-            container.mux(stream.encode(frame.reformat(format="yuv420p", interpolation=_EXACT)))
+            container.mux(stream.encode(frame.reformat(format="yuv420p", interpolation=EXACT)))
         container.mux(stream.encode())
     partial.replace(path)
 

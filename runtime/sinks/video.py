@@ -12,6 +12,7 @@ import numpy as np
 from av.error import FFmpegError
 from av.video.reformatter import ColorRange, Colorspace
 
+from runtime.chroma import EXACT
 from runtime.errors import SinkError
 from runtime.frames import Frame, to_8bit
 from runtime.sinks.sink import Mark
@@ -65,6 +66,7 @@ class VideoSink:
             format="yuv420p",
             dst_colorspace=Colorspace.ITU709,
             dst_color_range=ColorRange.MPEG,
+            interpolation=EXACT,
         )
         self._last_tick = max(self._last_tick + 1, round((mark.media_s - self._origin_s) * _CLOCK))
         picture.pts, picture.time_base = self._last_tick, Fraction(1, _CLOCK)

@@ -9,6 +9,7 @@ from typing import Any
 import av
 from av.error import FFmpegError
 
+from runtime.chroma import EXACT
 from runtime.errors import SourceError
 from runtime.frames import Frame
 from runtime.manifest import ImagePort
@@ -71,7 +72,7 @@ class Decoder:
     def to_frame(self, picture: av.VideoFrame) -> Frame:
         """(H, W, C) in the channels and type that the engine takes."""
         name = PIXEL_FORMATS[self._port.channels, self._port.dtype]
-        pixels = picture.to_ndarray(format=name)
+        pixels = picture.to_ndarray(format=name, interpolation=EXACT)
         return pixels if pixels.ndim == 3 else pixels[:, :, None]
 
     def close(self) -> None:
