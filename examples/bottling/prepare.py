@@ -27,6 +27,7 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from examples.bottling.degrade import degrade
+from runtime.chroma import EXACT
 from runtime.errors import SourceError, run_command
 
 Picture = NDArray[np.uint8]  # (360, 640, 3) BGR
