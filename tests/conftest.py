@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -12,6 +13,19 @@ import pytest
 from runtime.manifest import ImagePort, Manifest, file_sha256, write_manifest
 
 ROOT = Path(__file__).resolve().parents[1]
+
+# A system is made small by the names that its settings share with the others'; a new name is one line here.
+SMALL: dict[str, Any] = {
+    "size": 32, "load_size": 0, "width": 4, "max_width": 8, "critic_width": 4, "mapping_width": 8, "head_dim": 8,
+    "latent": 4, "style_dim": 4, "patches": 16, "pool_size": 2, "blocks": 1, "n_critic": 2, "bursts": False,
+    "domains": ["dark", "light"],
+}  # fmt: skip
+ONLY: dict[str, dict[str, Any]] = {
+    "pix2pix": {"generator": "unet128", "size": 128, "width": 2},
+    "cyclegan": {"generator": "resnet6"},
+    "bicyclegan": {"levels": 5, "encoder_width": 4, "critic_field": 16},
+    "nice_gan": {"critic_width": 2, "size": 96},  # the least for its 286-px critic
+}
 
 
 @pytest.fixture(scope="session")
@@ -51,6 +65,20 @@ def write_engine(tmp_path: Path) -> Callable[..., Path]:
         return path
 
     return write
+
+
+@pytest.fixture(scope="session")
+def small() -> Callable[[str], dict[str, Any]]:
+    """System name → its settings at a tiny size."""
+
+    def settings(name: str) -> dict[str, Any]:
+        from models.registry import system_class  # torch comes along: only for those who ask
+
+        config = system_class(name).config
+        known = {field.name for field in dataclasses.fields(config)}
+        return {key: value for key, value in SMALL.items() if key in known} | ONLY.get(name, {})
+
+    return settings
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -17,6 +17,7 @@ from models.registry import system_class
 from models.system import Batch, System
 from models.trainer import Trainer
 
+
 @pytest.fixture(scope="session", autouse=True)
 def one_thread() -> Iterator[None]:
     """Tiny networks lose more by threads that wait for each other than they gain, above all on a busy machine."""
