@@ -48,7 +48,7 @@ def to_tensor(pixels: Pixels) -> Tensor:
 
 
 @dataclass(frozen=True)
-class Cut:
+class Crop:
     """What was drawn for one sample: positions in 0…1."""
 
     top: float
@@ -66,13 +66,13 @@ class View:
     flip: bool
     zoom: float = 0.0  # probability of a random part of the image, before anything else
 
-    def draw(self, random: np.random.Generator) -> Cut:
+    def draw(self, random: np.random.Generator) -> Crop:
         """A crop's relative position and whether it is mirrored, to be shared by the images of a pair."""
         top, left, mirror = random.random(), random.random(), self.flip and random.random() < 0.5
         zooms = self.zoom > 0 and random.random() < self.zoom
-        return Cut(top, left, mirror, tuple(random.random(4).tolist()) if zooms else ())
+        return Crop(top, left, mirror, tuple(random.random(4).tolist()) if zooms else ())
 
-    def take(self, pixels: Pixels, drawn: Cut) -> Pixels:
+    def take(self, pixels: Pixels, drawn: Crop) -> Pixels:
         """Zoom, resize, crop at the drawn position, mirror; (size, size, C)."""
         pixels = self._resize(_zoomed(pixels, drawn.zoom) if drawn.zoom else pixels)
         top = round(drawn.top * (pixels.shape[0] - self.size))

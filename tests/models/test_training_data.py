@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from models.data.datasets import DataConfig, OneDomain, Paired, Unpaired, open_dataset, shuffled_index, stack
-from models.data.images import Cut, ImageFolder, View, list_images, read_pixels, to_tensor
+from models.data.images import Crop, ImageFolder, View, list_images, read_pixels, to_tensor
 from models.errors import DataError
 
 GRADIENT = np.arange(40 * 48 * 3, dtype=np.uint16).reshape(40, 48, 3) * 11
@@ -177,10 +177,10 @@ def test_a_crop_has_its_size_whatever_the_image(shape: tuple[int, int]) -> None:
 
 def test_load_size_resizes_the_shorter_side_and_0_leaves_the_pixels() -> None:
     pixels = np.random.default_rng(0).integers(0, 256, (40, 60, 1), dtype=np.uint8)
-    whole = View(40, 0, False).take(pixels, Cut(0.0, 0.0, False))
+    whole = View(40, 0, False).take(pixels, Crop(0.0, 0.0, False))
     assert np.array_equal(whole, pixels[:, :40])
-    assert np.array_equal(View(40, 0, False).take(pixels, Cut(0.0, 1.0, True)), pixels[:, 20:][:, ::-1])
-    halved = View(20, 20, False).take(pixels, Cut(0.0, 0.0, False))
+    assert np.array_equal(View(40, 0, False).take(pixels, Crop(0.0, 1.0, True)), pixels[:, 20:][:, ::-1])
+    halved = View(20, 20, False).take(pixels, Crop(0.0, 0.0, False))
     assert abs(float(halved.mean()) - float(pixels[:, :40].mean())) < 1
 
 
