@@ -119,7 +119,7 @@ def _absorb(model: ModelProto, name: str, order: Array) -> str:
     if node.op_type == "DepthToSpace":
         order = _before_shuffle(node, order)
     for index, key in enumerate(node.input):
-        if key not in wiring.constants and key:
+        if key in wiring.maker:  # constants were reordered above, and treat channels alike otherwise
             node.input[index] = _absorb(model, key, order)
     return name
 

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from export.frame_graph import IMAGE, FrameGraph, PixelFormat, signature_of
 from export.source import Source
-from export.trace import OPSET, graph_from_torchscript
+from export.trace import OPSET, graph_from_torchscript, quiet_torch
 from runtime.errors import GraphError
 from runtime.manifest import file_sha256
 
@@ -71,7 +71,8 @@ def foreign_torchscript(path: Path, size: tuple[int, int], pixels: PixelFormat) 
     channels = _channels(pixels)
     shape = (1, channels, *size) if pixels.layout == "nchw" else (1, *size, channels)
     try:
-        script = torch.jit.load(path, map_location="cpu").eval()  # type: ignore[no-untyped-call]
+        with quiet_torch():
+            script = torch.jit.load(path, map_location="cpu").eval()  # type: ignore[no-untyped-call]
     except Exception as error:  # several types, by torch version
         raise GraphError(
             f"{path} is not readable TorchScript ({_first_line(error)}): save it with torch.jit.save"

@@ -32,7 +32,7 @@ def graph_from_module(
         GraphError: torch cannot export the module; its first sentence is quoted.
     """
     network = baked(network).eval()
-    with _quiet():
+    with quiet_torch():
         try:
             program = torch.onnx.export(
                 network, example, dynamo=True, opset_version=OPSET, input_names=list(inputs),
@@ -53,7 +53,7 @@ def graph_from_torchscript(script: torch.jit.ScriptModule, example: Tensor, name
     Raises:
         GraphError: torch cannot export it; its first sentence is quoted.
     """
-    with _quiet(), TemporaryDirectory() as folder:
+    with quiet_torch(), TemporaryDirectory() as folder:
         graph = Path(folder) / "network.onnx"
         try:
             torch.onnx.export(
@@ -67,9 +67,13 @@ def graph_from_torchscript(script: torch.jit.ScriptModule, example: Tensor, name
 def baked(network: nn.Module) -> nn.Module:
     """A copy in which weights that are computed from others (spectral norm, …) are plain tensors."""
     network = copy.deepcopy(network)
-    for module in list(network.modules()):
-        if parametrize.is_parametrized(module):
-            _bake(module)
+    for module in [module for module in network.modules() if parametrize.is_parametrized(module)]:
+        tensors = {name: getattr(module, name).detach() for name in module._modules["parametrizations"]._modules}  # type: ignore[union-attr]
+        # Not torch's remove_parametrizations: it edits the class, which a copy shares with the network it is of.
+        module.__class__ = type(module).__bases__[0]
+        del module.parametrizations
+        for name, tensor in tensors.items():
+            module.register_parameter(name, nn.Parameter(tensor))
     return network
 
 
@@ -103,8 +107,8 @@ def _reason(error: BaseException) -> str:
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
-    """Torch's exporters log and warn about optional packages and their own future; neither concerns the user."""
+def quiet_torch() -> Iterator[None]:
+    """Torch logs and warns about optional packages and the future of its exporters; neither concerns the user."""
     log = logging.getLogger("torch.onnx")
     level = log.level
     log.setLevel(logging.ERROR)

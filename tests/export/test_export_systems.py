@@ -1,0 +1,105 @@
+"""Every part of every system of the registry becomes a frame graph that equals it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import onnx
+import pytest
+import torch
+
+from export.onnx import export_graph
+from export.source import Trained
+from models.checkpoint import save_checkpoint, shipped_weights
+from models.registry import SYSTEMS, build_system, system_class
+from models.system import System
+from runtime.manifest import write_manifest
+
+# As in tests/models/conftest.py: a system is made small by the names that its settings share with the others'.
+SMALL: dict[str, Any] = {
+    "size": 32, "width": 4, "max_width": 8, "critic_width": 4, "mapping_width": 8, "head_dim": 8,
+    "latent": 4, "style_dim": 4, "blocks": 1, "domains": ("dark", "light"),
+}  # fmt: skip
+ONLY: dict[str, dict[str, Any]] = {
+    "pix2pix": {"generator": "unet128", "width": 2},
+    "cyclegan": {"generator": "resnet6"},
+    "nice_gan": {"critic_width": 2, "size": 96},
+    "ugatit": {"critic_width": 2, "size": 96},
+}
+CLUTTER = {"Shape", "Where", "Expand", "ConstantOfShape", "Constant", "Identity", "BatchNormalization"}
+
+
+@pytest.fixture(scope="module", params=SYSTEMS)
+def trained(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[str, Trained]:
+    name = str(request.param)
+    known = {field.name for field in fields(system_class(name).config)}
+    torch.manual_seed(0)
+    system = build_system(name, {key: value for key, value in SMALL.items() if key in known} | ONLY.get(name, {}))
+    path = tmp_path_factory.mktemp(name) / "checkpoint.safetensors"
+    liven(system)
+    save_checkpoint(path, system, name, 0.0, shipped_weights(system))
+    return name, Trained.load(path)
+
+
+def liven(system: System) -> None:
+    """Biases, norms and running statistics off their neutral values: a mistake in folding them must show."""
+    for name, tensor in system.state_dict().items():
+        if name.endswith(("bias", "running_mean")):
+            tensor.normal_(std=0.1)
+        elif name.endswith("running_var"):
+            tensor.uniform_(0.5, 1.5)
+
+
+def size_of(trained: Trained, part: str) -> tuple[int, int]:
+    side = max(32, trained.part(part).multiple)
+    return trained.part(part).fixed_size or (side, side)
+
+
+def test_every_part_exports_and_equals_its_module(trained: tuple[str, Trained], tmp_path: Path) -> None:
+    _, owner = trained
+    for part in owner.info.parts:
+        source = owner.source(part, size_of(owner, part))
+        manifest = export_graph(source, tmp_path / f"{part}.onnx")  # GateError beyond one level
+        assert write_manifest(manifest, tmp_path / f"{part}.onnx").is_file()
+        kinds = {node.op_type for node in onnx.load(tmp_path / f"{part}.onnx").graph.node}
+        assert not kinds & CLUTTER, part
+        assert not {kind for kind in kinds if kind.startswith("Random")}
+
+
+def test_tensorrt_compiles_every_part(trained: tuple[str, Trained], tmp_path: Path) -> None:
+    pytest.importorskip("tensorrt_rtx_bindings")
+    from export.tensorrt import PlanSpec, build_plan
+
+    _, owner = trained
+    part = owner.info.parts[0]
+    graph = tmp_path / "x.onnx"
+    export_graph(owner.source(part, size_of(owner, part)), graph)
+    assert build_plan(graph, "fp32", PlanSpec(backend="tensorrt-rtx", targets=("sm86",))).plan
+
+
+def test_a_style_encoder_is_written_beside_its_generator(
+    tmp_path: Path, write_checkpoint: Callable[..., Path]
+) -> None:
+    from export.onnx import main
+    from runtime.manifest import verify_engine
+
+    checkpoint = write_checkpoint("stargan_v2")
+    assert main([str(checkpoint), "--size", "32x32", "--out", str(tmp_path / "x.onnx")]) == 0
+    manifest = verify_engine(tmp_path / "x.onnx")  # and its companions
+    assert manifest.companions == {"style_encoder": "x_style_encoder.onnx"}
+
+
+@pytest.fixture
+def write_checkpoint(tmp_path: Path) -> Callable[[str], Path]:
+    """System name → a small checkpoint of it."""
+
+    def write(name: str) -> Path:
+        known = {field.name for field in fields(system_class(name).config)}
+        system = build_system(name, {key: value for key, value in SMALL.items() if key in known} | ONLY.get(name, {}))
+        save_checkpoint(tmp_path / "c.safetensors", system, name, 0.0, shipped_weights(system))
+        return tmp_path / "c.safetensors"
+
+    return write
