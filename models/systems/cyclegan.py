@@ -1,9 +1,10 @@
 """CycleGAN: unpaired translation; going there and back must return the image.
 
 Paper: Zhu et al., "Unpaired Image-to-Image Translation using Cycle-Consistent Adversarial Networks", ICCV 2017.
-Differs from the paper: nothing with the defaults. `noise_ba` (default 0) perturbs the input of the way back, for tasks
-where B → A is one-to-many, such as putting sensor noise back: without it the forward generator hides the noise in its
-output to satisfy the cycle. A compact generator with `skip` starts at the map that matches the colours of the domains.
+Differs from the paper: nothing with the defaults. `lambda_checkerboard` (default 0) penalises the grid that
+sub-pixel heads leave. `noise_ba` (default 0) perturbs the input of the way back, for tasks where B → A is one-to-many,
+such as putting sensor noise back: without it the forward generator hides the noise in its output to satisfy the cycle.
+A compact generator with `skip` starts at the map that matches the domains' colours.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from models.blocks.image_pool import ImagePool
 from models.blocks.init import init_normal
 from models.data.batches import TwoImages
 from models.losses.adversarial import adversarial
+from models.losses.checkerboard import checkerboard
 from models.networks.compact import CompactGenerator
 from models.networks.generators import GeneratorConfig, build_generator, size_multiple
 from models.networks.patch_critic import patch_critic
@@ -37,6 +39,7 @@ class Config(GeneratorConfig):
     lambda_cycle_a: float = 10.0  # A → B → A
     lambda_cycle_b: float = 10.0  # B → A → B
     lambda_identity: float = 0.5  # relative to the cycle weights
+    lambda_checkerboard: float = 0.0  # on more grid, as sub-pixel heads leave it, than the real images have
     noise_ba: float = 0.0  # std of Gaussian noise on the input of B → A
     pool_size: int = 50
     lr: float = 2e-4
@@ -89,6 +92,10 @@ class CycleGan(System):
             "cycle_a": cfg.lambda_cycle_a * F.l1_loss(self.back(fake_b), batch.a),
             "cycle_b": cfg.lambda_cycle_b * F.l1_loss(self.generator_ab(fake_a), batch.b),
         }
+        if cfg.lambda_checkerboard:
+            pairs = ((fake_a, batch.a), (fake_b, batch.b))
+            excess = sum(F.relu(checkerboard(fake) - checkerboard(real)) for fake, real in pairs)
+            losses["checkerboard"] = cfg.lambda_checkerboard * excess
         if cfg.lambda_identity:
             same_b, same_a = self.generator_ab(batch.b), self.generator_ba(batch.a)
             losses["identity_b"] = cfg.lambda_identity * cfg.lambda_cycle_b * F.l1_loss(same_b, batch.b)
