@@ -20,6 +20,7 @@ SYSTEMS = {
     "wgan": "models.systems.wgan:Wgan",
     "wgan_gp": "models.systems.wgan_gp:WganGp",
     "nice_gan": "models.systems.nice_gan:NiceGan",
+:    "munit": "models.systems.munit:Munit",
     "stargan_v2": "models.systems.stargan_v2:StarGanV2",
 }
 

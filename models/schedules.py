@@ -10,3 +10,8 @@ def linear_decay(clock: Clock, constant: float = 0.5) -> float:
     if clock.fraction <= constant:
         return 1.0
     return (1.0 - clock.fraction) / (1.0 - constant)
+
+
+def halving(clock: Clock, every_kimg: float) -> float:
+    """1, halved after each `every_kimg` (MUNIT)."""
+    return float(0.5 ** int(clock.kimg / every_kimg))

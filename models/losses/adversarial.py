@@ -5,9 +5,10 @@ Logits may be a map (PatchGAN); losses are means over all elements.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -76,3 +77,13 @@ def adversarial(name: str) -> Adversarial:
     if name not in ADVERSARIAL:
         raise ConfigError(f"there is no gan = {name!r}; there are {', '.join(ADVERSARIAL)}")
     return ADVERSARIAL[name]
+
+
+def d_over_scales(game: Adversarial, real: Sequence[Tensor], fake: Sequence[Tensor]) -> Tensor:
+    """The critic's side, summed over the maps of a multi-scale critic."""
+    return torch.stack([game.d(*logits) for logits in zip(real, fake, strict=True)]).sum()
+
+
+def g_over_scales(game: Adversarial, fake: Sequence[Tensor]) -> Tensor:
+    """The generator's side, summed over the maps of a multi-scale critic."""
+    return torch.stack([game.g(logits) for logits in fake]).sum()
