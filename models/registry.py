@@ -21,6 +21,7 @@ SYSTEMS = {
     "wgan_gp": "models.systems.wgan_gp:WganGp",
     "nice_gan": "models.systems.nice_gan:NiceGan",
 :    "munit": "models.systems.munit:Munit",
+:    "stargan": "models.systems.stargan:StarGan",
     "stargan_v2": "models.systems.stargan_v2:StarGanV2",
 }
 

@@ -58,3 +58,13 @@ class DomainImages(Batch):
     reference: Tensor  # (N, C, H, W)
     reference_2: Tensor  # (N, C, H, W)
     target: Tensor  # (N,) int64, domain of both references
+
+
+@dataclass(frozen=True)
+class LabelledBy(Batch):
+    """Images of several data sets, each with labels of its own; those of the other sets are unknown, and 0."""
+
+    image: Tensor  # (N, C, H, W)
+    label: Tensor  # (N, K) in {0, 1}, the labels of all data sets side by side
+    target: Tensor  # (N, K), the labels of another image of the same data set
+    source: Tensor  # (N,) int64, the data set

@@ -2,41 +2,25 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
-from dataclasses import dataclass, fields
-from functools import lru_cache
-from pathlib import Path
+from dataclasses import fields
 from typing import Protocol
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
-from models.data.arrays import open_labelled, open_pictures
-from models.data.batches import Adaptation, DomainImages, LabelledImage, OneImage, Pair, TwoImages
-from models.data.images import ImageFolder, View, list_images, to_tensor
+from models.data.arrays import Pictures, open_labelled, open_pictures
+from models.data.attributes import read_attributes
+from models.data.batches import Adaptation, DomainImages, LabelledBy, LabelledImage, OneImage, Pair, TwoImages
+from models.data.images import ImageFolder, list_images, to_tensor
+from models.data.places import DataConfig as DataConfig
+from models.data.places import domain_folders, matched, only_side, sides, view
+from models.data.places import shuffled_index as shuffled_index
 from models.errors import DataError
 from models.system import Batch
-
-
-@dataclass(frozen=True)
-class DataConfig:
-    """Where the images are and how they are cut."""
-
-    data: str = ""  # holds trainA/ and trainB/ (or train/ for one domain)
-    data_a: str = ""  # or: any two folders, or files of small images (models/data/arrays.py)
-    data_b: str = ""
-    side_by_side: str = ""  # pairs are the halves of one image: "AB" = the left half is the source, "BA" = the right
-    scale: int = 4  # of high-resolution images: how many times smaller the source is
-    size: int = 256  # side of the square crops, px
-    load_size: int = 286  # the shorter side is resized to this before cropping; 0 = crop from the image as it is
-    flip: bool = True
-    zoom: float = 0.0  # probability that a sample shows a random part, 0.8 to 1 of the area
-    channels: int = 3  # 3 = colour, 1 = gray
-    domains: tuple[str, ...] = ()  # of a data set with labels: the names of its class folders
-    cache_mib: int = 1024  # decoded images kept in memory
 
 
 class Dataset(Protocol):
@@ -212,6 +196,45 @@ class Domains:
         return to_tensor(self.view.take(pixels, self.view.draw(random)))
 
 
+class LabelledSets:
+    """Images with attributes, images in class folders, or both in turn: StarGAN's joint training.
+
+    With both kinds, data_a is the set with the attribute list and data_b the one with class folders.
+    """
+
+    def __init__(self, cfg: DataConfig, seed: int) -> None:
+        self.sets: list[tuple[Pictures, NDArray[np.float32]]] = []
+        both, share = bool(cfg.attributes and cfg.domains), cfg.cache_mib // 2
+        if not cfg.attributes and not cfg.domains:
+            raise DataError("say which labels to learn: attributes of an attribute list, or domains = class folders")
+        first, second = sides(cfg) if both else (only_side(cfg), only_side(cfg))
+        if cfg.attributes:
+            files, values = read_attributes(first, cfg.attributes)
+            folder = ImageFolder(files, cfg.channels, share)
+            kept = set(folder.files)
+            self.sets.append((folder, values[[path in kept for path in files]]))
+        if cfg.domains:
+            pictures, classes = open_labelled(second, cfg.domains, cfg.channels, share)
+            self.sets.append((pictures, np.eye(len(cfg.domains), dtype=np.float32)[classes]))
+        self.view, self.seed, self.images = view(cfg), seed, sum(len(pictures) for pictures, _ in self.sets)
+
+    def sample(self, k: int) -> LabelledBy:
+        turn, source = divmod(k, len(self.sets))
+        pictures, labels = self.sets[source]
+        index = shuffled_index(self.seed, turn, len(pictures))
+        random = np.random.default_rng((self.seed, k))
+        target = labels[int(random.integers(len(labels)))]
+        image = to_tensor(self.view.take(pictures[index], self.view.draw(random)))
+        return LabelledBy(
+            image, self._placed(labels[index], source), self._placed(target, source), torch.tensor(source)
+        )
+
+    def _placed(self, own: NDArray[np.float32], source: int) -> Tensor:
+        """The labels of one set among those of all, the others 0."""
+        parts = [own if k == source else np.zeros(labels.shape[1]) for k, (_, labels) in enumerate(self.sets)]
+        return torch.tensor(np.concatenate(parts), dtype=torch.float32)
+
+
 # What a system may ask for in `System.data`.
 DATASETS: dict[str, Callable[[DataConfig, int], Dataset]] = {
     "unpaired": Unpaired,
@@ -221,6 +244,7 @@ DATASETS: dict[str, Callable[[DataConfig, int], Dataset]] = {
     "labelled": Labelled,
     "adaptation": SourceAndTarget,
     "domains": Domains,
+    "labelled_sets": LabelledSets,
 }
 
 
@@ -233,62 +257,3 @@ def stack(samples: list[Batch]) -> Batch:
     """Samples → one batch of the same class."""
     cls = type(samples[0])
     return cls(**{f.name: torch.stack([getattr(s, f.name) for s in samples]) for f in fields(cls)})
-
-
-def sides(cfg: DataConfig) -> tuple[Path, Path]:
-    """The folders of the two domains; raises DataError when neither form of the settings is given."""
-    if cfg.data_a and cfg.data_b:
-        return Path(cfg.data_a), Path(cfg.data_b)
-    if cfg.data and not (cfg.data_a or cfg.data_b):
-        return Path(cfg.data) / "trainA", Path(cfg.data) / "trainB"
-    raise DataError("say where the images are: data = a folder with trainA/ and trainB/, or data_a and data_b")
-
-
-def only_side(cfg: DataConfig) -> Path:
-    """The folder of a single domain: data_a, else data/train, else data itself."""
-    if cfg.data_a or cfg.data:
-        train = Path(cfg.data) / "train"
-        return Path(cfg.data_a) if cfg.data_a else train if train.is_dir() else Path(cfg.data)
-    raise DataError("say where the images are: data = a folder of images")
-
-
-def domain_folders(cfg: DataConfig) -> list[Path]:
-    """The folder of each domain in data/train, or in data itself; DataError names the folders that there are."""
-    root = only_side(cfg)
-    found = sorted(path.name for path in root.iterdir() if path.is_dir()) if root.is_dir() else []
-    missing = [name for name in cfg.domains if name not in found]
-    if missing or len(cfg.domains) < 2:
-        wanted = f"no folder for the domain {missing[0]!r}" if missing else "a need for two domains or more"
-        raise DataError(f"{root} has {wanted}; set domains to some of its folders: {', '.join(found) or 'it has none'}")
-    return [root / name for name in cfg.domains]
-
-
-def view(cfg: DataConfig) -> View:
-    """The crop that a DataConfig asks for."""
-    if cfg.channels not in (1, 3):
-        raise DataError(f"channels is 1 (gray) or 3 (colour), not {cfg.channels}")
-    return View(cfg.size, cfg.load_size, cfg.flip, cfg.zoom)
-
-
-def shuffled_index(seed: int, k: int, count: int) -> int:
-    """The k-th index of an endless walk that visits each of `count` images once per pass, in a new order."""
-    epoch, position = divmod(k, count)
-    return _pass_order(seed, epoch, count)[position]
-
-
-@lru_cache(maxsize=8)
-def _pass_order(seed: int, epoch: int, count: int) -> tuple[int, ...]:
-    return tuple(np.random.default_rng((seed, epoch, count)).permutation(count).tolist())
-
-
-def matched(sources: list[Path], targets: list[Path]) -> tuple[list[Path], list[Path]]:
-    """The files of both sides whose names (without suffix) agree; the others are named. DataError when none agree."""
-    by_name = {path.stem: path for path in targets}
-    pairs = [(path, by_name[path.stem]) for path in sources if path.stem in by_name]
-    lonely = {p.stem for p in sources} ^ {p.stem for p in targets}
-    if not pairs:
-        raise DataError(f"no image in {sources[0].parent} has a pair of the same name in {targets[0].parent}")
-    if lonely:
-        names = ", ".join(sorted(lonely)[:5]) + (" …" if len(lonely) > 5 else "")
-        print(f"warning: {len(lonely)} images have no pair and are left out: {names}", file=sys.stderr)
-    return [source for source, _ in pairs], [target for _, target in pairs]
