@@ -23,6 +23,7 @@ SYSTEMS = {
 :    "munit": "models.systems.munit:Munit",
 :    "stargan": "models.systems.stargan:StarGan",
     "stargan_v2": "models.systems.stargan_v2:StarGanV2",
+    "ugatit": "models.systems.ugatit:Ugatit",
 }
 
 

@@ -27,6 +27,7 @@ ONLY: dict[str, dict[str, Any]] = {
     "munit": {"critic_scales": 2},
     "stargan": {"attributes": [], "critic_layers": 3},
     "nice_gan": {"critic_width": 2, "size": 96},  # the least for its 286-px critic
+    "ugatit": {"critic_width": 2, "size": 96},
 }
 
 

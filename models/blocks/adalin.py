@@ -48,6 +48,22 @@ class SoftmaxMix(nn.Module):
         return share[:, :, 0] * unbiased_instance_norm(x) + share[:, :, 1] * unbiased_layer_norm(x)
 
 
+class RhoMix(nn.Module):
+    """ρ · instance norm + (1 - ρ) · layer norm of (N, C, H, W); ρ per channel, kept in [0, 1] by `clip_` (U-GAT-IT)."""
+
+    def __init__(self, channels: int, rho: float) -> None:
+        super().__init__()
+        self.rho = nn.Parameter(torch.full((channels,), rho))
+
+    def forward(self, x: Tensor) -> Tensor:
+        rho = self.rho[:, None, None]
+        return rho * unbiased_instance_norm(x) + (1 - rho) * unbiased_layer_norm(x)
+
+    @torch.no_grad()
+    def clip_(self) -> None:
+        self.rho.clamp_(0, 1)
+
+
 class AdaLin(nn.Module):
     """γ · mix(x) + β with γ, β (N, C) from outside."""
 
@@ -71,3 +87,36 @@ class LayerInstanceNorm(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         mixed: Tensor = self.mix(x)
         return self.gamma[:, None, None] * mixed + self.beta[:, None, None]
+
+
+class AdaLinBlock(nn.Module):
+    """x + AdaLIN(conv(ReLU(AdaLIN(conv(x))))), each AdaLIN with a mix of its own. (N, C, H, W) → same."""
+
+    def __init__(self, channels: int, mix: Callable[[], nn.Module]) -> None:
+        super().__init__()
+        self.conv1, self.conv2 = (
+            nn.Sequential(nn.ReflectionPad2d(1), nn.Conv2d(channels, channels, 3, bias=False)) for _ in range(2)
+        )
+        self.norm1, self.norm2 = AdaLin(mix()), AdaLin(mix())
+
+    def forward(self, x: Tensor, gamma: Tensor, beta: Tensor) -> Tensor:
+        y: Tensor = F.relu(self.norm1(self.conv1(x), gamma, beta))
+        y = self.norm2(self.conv2(y), gamma, beta)
+        return x + y
+
+
+class AffineFromMap(nn.Module):
+    """(N, C, H, W) → γ, β (N, C), from every position (`map_size` = H·W) or, with 0, from the channels' means."""
+
+    def __init__(self, channels: int, map_size: int = 0) -> None:
+        super().__init__()
+        self.pool = nn.Flatten() if map_size else nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten())
+        self.mlp = nn.Sequential(
+            nn.Linear(channels * (map_size or 1), channels, bias=False), nn.ReLU(),
+            nn.Linear(channels, channels, bias=False), nn.ReLU(),
+        )  # fmt: skip
+        self.gamma, self.beta = (nn.Linear(channels, channels, bias=False) for _ in range(2))
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        style = self.mlp(self.pool(x))
+        return self.gamma(style), self.beta(style)

@@ -9,15 +9,20 @@ from models.blocks.norm import norm
 
 
 class ResidualBlock(nn.Module):
-    """x + conv(conv(x)) with reflection padding; no activation after the sum. (N, C, H, W) → same."""
+    """x + conv(conv(x)), edges reflected or (`zero_edge`) zero; no activation after the sum. (N, C, H, W) → same."""
 
-    def __init__(self, channels: int, norm_kind: str = "instance", dropout: float = 0.0) -> None:
+    def __init__(
+        self, channels: int, norm_kind: str = "instance", dropout: float = 0.0, zero_edge: bool = False
+    ) -> None:
         super().__init__()
+
+        def conv() -> list[nn.Module]:
+            edge: list[nn.Module] = [] if zero_edge else [nn.ReflectionPad2d(1)]
+            return [*edge, nn.Conv2d(channels, channels, 3, padding=int(zero_edge), bias=norm_kind != "batch")]
+
         self.body = nn.Sequential(
-            nn.ReflectionPad2d(1), nn.Conv2d(channels, channels, 3, bias=norm_kind != "batch"),
-            norm(norm_kind, channels), nn.ReLU(), *([nn.Dropout(dropout)] if dropout else []),
-            nn.ReflectionPad2d(1), nn.Conv2d(channels, channels, 3, bias=norm_kind != "batch"),
-            norm(norm_kind, channels),
+            *conv(), norm(norm_kind, channels), nn.ReLU(), *([nn.Dropout(dropout)] if dropout else []),
+            *conv(), norm(norm_kind, channels),
         )  # fmt: skip
 
     def forward(self, x: Tensor) -> Tensor:

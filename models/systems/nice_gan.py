@@ -12,18 +12,17 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torch.nn.utils.parametrizations import spectral_norm
 from torch.optim import Adam, Optimizer
 
-from models.blocks.adalin import AdaLin, LayerInstanceNorm, SoftmaxMix
+from models.blocks.adalin import AdaLinBlock, AffineFromMap, LayerInstanceNorm, SoftmaxMix
 from models.blocks.cam import ResidualCam
+from models.blocks.spectral import spectral_conv
 from models.data.batches import TwoImages
 from models.errors import ConfigError
 from models.losses.adversarial import adversarial
 from models.schedules import linear_decay
 from models.system import Clock, Deployable, Losses, Phase, System
 
-SLOPE = 0.2
 CAPTURE = 4  # H and W of an image per H and W of its code
 SMALLEST = 96  # px that leave something to judge for the wide critic
 
@@ -48,18 +47,12 @@ class Config:
     constant: float = 0.5  # share of training before the learning rate decays
 
 
-def _conv(inner: int, outer: int, stride: int, bias: bool = True, act: bool = True) -> list[nn.Module]:
-    """4×4 convolution of a critic: reflection pad, spectral norm, LeakyReLU."""
-    conv = spectral_norm(nn.Conv2d(inner, outer, 4, stride, bias=bias))
-    return [nn.ReflectionPad2d(1), conv, *([nn.LeakyReLU(SLOPE)] if act else [])]
-
-
 class NiceEncoder(nn.Module):
     """The part of a critic that ships: (N, channels, H, W) → code (N, 2·width, H/4, W/4)."""
 
     def __init__(self, channels: int, width: int) -> None:
         super().__init__()
-        self.stem = nn.Sequential(*_conv(channels, width, 2), *_conv(width, 2 * width, 2))
+        self.stem = nn.Sequential(*spectral_conv(channels, width, 2), *spectral_conv(width, 2 * width, 2))
         self.cam = ResidualCam(2 * width)
 
     def forward(self, image: Tensor) -> Tensor:
@@ -73,11 +66,13 @@ class NiceCritic(nn.Module):
     def __init__(self, channels: int, width: int) -> None:
         super().__init__()
         self.encoder = NiceEncoder(channels, width)
-        self.shared = nn.Sequential(*_conv(2 * width, 4 * width, 2))
-        self.local = nn.Sequential(*_conv(4 * width, 8 * width, 1), *_conv(8 * width, 1, 1, bias=False, act=False))
+        self.shared = nn.Sequential(*spectral_conv(2 * width, 4 * width, 2))
+        self.local = nn.Sequential(
+            *spectral_conv(4 * width, 8 * width, 1), *spectral_conv(8 * width, 1, 1, bias=False, act=False)
+        )  # fmt: skip
         self.wide = nn.Sequential(
-            *_conv(4 * width, 8 * width, 2), *_conv(8 * width, 16 * width, 2), *_conv(16 * width, 32 * width, 1),
-            *_conv(32 * width, 1, 1, bias=False, act=False),
+            *spectral_conv(4 * width, 8 * width, 2), *spectral_conv(8 * width, 16 * width, 2),
+            *spectral_conv(16 * width, 32 * width, 1), *spectral_conv(32 * width, 1, 1, bias=False, act=False),
         )  # fmt: skip
 
     def forward(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -86,46 +81,26 @@ class NiceCritic(nn.Module):
         return self.local(trunk), self.wide(trunk), self.encoder.cam.logits(features)
 
 
-class AdaLinBlock(nn.Module):
-    """x + AdaLIN(conv(ReLU(AdaLIN(conv(x))))). (N, C, H, W) → same."""
-
-    def __init__(self, channels: int) -> None:
-        super().__init__()
-        self.conv1, self.conv2 = (
-            nn.Sequential(nn.ReflectionPad2d(1), nn.Conv2d(channels, channels, 3, bias=False)) for _ in range(2)
-        )
-        self.norm1, self.norm2 = (AdaLin(SoftmaxMix(channels, instance=3.2, layer=1.0)) for _ in range(2))
-
-    def forward(self, x: Tensor, gamma: Tensor, beta: Tensor) -> Tensor:
-        y: Tensor = F.relu(self.norm1(self.conv1(x), gamma, beta))
-        y = self.norm2(self.conv2(y), gamma, beta)
-        return x + y
-
-
 class NiceGenerator(nn.Module):
     """code (N, channels_in, H, W) → image (N, channels, 4H, 4W) in [-1, 1]; `map_size` = H·W in the full form."""
 
     def __init__(self, channels_in: int, channels: int, width: int, blocks: int, map_size: int = 0) -> None:
         super().__init__()
         inner = 4 * width
-        self.pool = nn.Flatten() if map_size else nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten())
         self.stem = nn.Sequential(
             nn.ReflectionPad2d(1), nn.Conv2d(channels_in, inner, 3), _layer_instance_norm(inner), nn.ReLU()
         )
-        self.mlp = nn.Sequential(
-            nn.Linear(inner * (map_size or 1), inner, bias=False), nn.ReLU(),
-            nn.Linear(inner, inner, bias=False), nn.ReLU(),
-        )  # fmt: skip
-        self.gamma, self.beta = nn.Linear(inner, inner, bias=False), nn.Linear(inner, inner, bias=False)
-        self.blocks = nn.ModuleList(AdaLinBlock(inner) for _ in range(blocks))
+        self.affine = AffineFromMap(inner, map_size)
+        self.blocks = nn.ModuleList(
+            AdaLinBlock(inner, lambda: SoftmaxMix(inner, instance=3.2, layer=1.0)) for _ in range(blocks)
+        )
         self.head = nn.Sequential(
             *_up(inner), *_up(inner // 2), nn.ReflectionPad2d(3), nn.Conv2d(width, channels, 7, bias=False), nn.Tanh()
         )
 
     def forward(self, code: Tensor) -> Tensor:
         x = self.stem(code)
-        style = self.mlp(self.pool(x))
-        gamma, beta = self.gamma(style), self.beta(style)
+        gamma, beta = self.affine(x)
         for block in self.blocks:
             x = block(x, gamma, beta)
         image: Tensor = self.head(x)

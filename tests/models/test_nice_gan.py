@@ -165,8 +165,8 @@ def test_full_and_light_differ_only_in_the_first_fully_connected_layer(small: Ca
     for light in (True, False):
         system = build_system("nice_gan", small("nice_gan") | {"light": light})
         shapes[light] = {name: p.shape for name, p in system.generator_b.named_parameters()}  # type: ignore[union-attr]
-    assert {name for name in shapes[True] if shapes[True][name] != shapes[False][name]} == {"mlp.0.weight"}
-    assert shapes[False]["mlp.0.weight"][1] == shapes[True]["mlp.0.weight"][1] * 24 * 24
+    assert {name for name in shapes[True] if shapes[True][name] != shapes[False][name]} == {"affine.mlp.0.weight"}
+    assert shapes[False]["affine.mlp.0.weight"][1] == shapes[True]["affine.mlp.0.weight"][1] * 24 * 24
 
 
 def test_the_full_form_ships_for_one_size(small: Callable[[str], dict[str, Any]]) -> None:
