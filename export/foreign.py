@@ -9,12 +9,12 @@ from pathlib import Path
 
 import numpy as np
 import onnx
-import onnxruntime as ort
 import torch
 from onnx import TensorProto, version_converter
 from torch import Tensor, nn
 
 from export.frame_graph import IMAGE, FrameGraph, PixelFormat, signature_of
+from export.parity import runner
 from export.source import Source
 from export.trace import OPSET, graph_from_torchscript, quiet_torch
 from runtime.errors import GraphError
@@ -28,14 +28,13 @@ class OnnxNetwork(nn.Module):
 
     def __init__(self, model: onnx.ModelProto) -> None:
         super().__init__()
-        options = ort.SessionOptions()
-        options.log_severity_level = 3
-        self.session = ort.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
-        self.input_name = self.session.get_inputs()[0].name
+        constants = {tensor.name for tensor in model.graph.initializer}
+        self.run = runner(model)
+        self.input_name = next(port.name for port in model.graph.input if port.name not in constants)
 
     def forward(self, image: Tensor) -> tuple[Tensor, ...]:
-        outputs = self.session.run(None, {self.input_name: image.contiguous().numpy()})
-        return tuple(torch.from_numpy(np.array(output)) for output in outputs)
+        outputs = self.run({self.input_name: image.contiguous().numpy()})
+        return tuple(torch.from_numpy(np.array(output)) for output in outputs.values())
 
 
 def foreign_onnx(path: Path, size: tuple[int, int], pixels: PixelFormat) -> Source:
