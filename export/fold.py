@@ -56,7 +56,9 @@ def _affine(node: NodeProto, wiring: Wiring) -> Affine | None:
     value = _per_channel(wiring.array(node.input[1]), len(wiring.shape(node.input[0])))
     if value is None:
         return None
-    return {"Mul": (value, zero), "Div": (1 / value, zero), "Add": (one, value), "Sub": (one, -value)}[node.op_type]
+    if node.op_type in ("Add", "Sub"):
+        return one, value if node.op_type == "Add" else -value
+    return value if node.op_type == "Mul" else 1 / value, zero
 
 
 def _per_channel(value: Array, rank: int) -> Array | None:
