@@ -24,6 +24,7 @@ ONLY: dict[str, dict[str, Any]] = {
     "pix2pix": {"generator": "unet128", "size": 128, "width": 2},
     "cyclegan": {"generator": "resnet6"},
     "bicyclegan": {"levels": 5, "encoder_width": 4, "critic_field": 16},
+    "msgan": {"levels": 5, "critic_field": 16},
     "munit": {"critic_scales": 2},
     "stargan": {"attributes": [], "critic_layers": 3},
     "nice_gan": {"critic_width": 2, "size": 96},  # the least for its 286-px critic
