@@ -19,48 +19,21 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from calibration.fidelity import psnr, ssim
+from models.networks.pretrained import squeezenet_features
 from runtime.errors import FrameError, SourceError
 from runtime.frames import Array
 
-__all__ = ["FEATURES_FILE", "HEADS_FILE", "Lpips", "flicker", "load_lpips", "psnr", "ssim"]
+__all__ = ["FEATURES_FILE", "HEADS_FILE", "Lpips", "flicker", "load_lpips", "luminance_psnr", "psnr", "ssim"]
 
 FEATURES_FILE = "squeezenet1_1_imagenet_fp16.npz"  # torchvision's SqueezeNet 1.1, its own parameter names
 HEADS_FILE = "lpips_squeeze_linear_v0.1.pth"  # the authors' linear weights, version 0.1
-# Channels in, squeezed, expanded (each of two) of torchvision's features.N, and the max pools between them.
-_FIRES = {3: (64, 16, 64), 4: (128, 16, 64), 6: (128, 32, 128), 7: (256, 32, 128), 9: (256, 48, 192),
-          10: (384, 48, 192), 11: (384, 64, 256), 12: (512, 64, 256)}  # fmt: skip
-_POOLS = (2, 5, 8)
 _TAPS = (1, 4, 7, 9, 10, 11, 12)  # features.N whose output is compared
 # ImageNet's mean and deviation, in [-1, 1] (the scaling layer of LPIPS 0.1); RGB.
 _MEAN = (-0.030, -0.088, -0.188)
 _DEVIATION = (0.458, 0.448, 0.450)
 _SMALLEST = 31  # pixels; below, the last feature map is empty
-
-
-class Fire(nn.Module):
-    """A 1×1 squeeze, then 1×1 and 3×3 side by side (Iandola et al., 2016); doubles as torchvision's names."""
-
-    def __init__(self, channels: int, squeezed: int, expanded: int) -> None:
-        super().__init__()
-        self.squeeze = nn.Conv2d(channels, squeezed, 1)
-        self.expand1x1 = nn.Conv2d(squeezed, expanded, 1)
-        self.expand3x3 = nn.Conv2d(squeezed, expanded, 3, padding=1)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(N, channels, H, W) → (N, 2 · expanded, H, W)."""
-        x = F.relu(self.squeeze(x))
-        return F.relu(torch.cat((self.expand1x1(x), self.expand3x3(x)), dim=1))
-
-
-def squeezenet_features() -> nn.Sequential:
-    """The feature part of SqueezeNet 1.1, numbered as torchvision numbers it."""
-    layers: dict[int, nn.Module] = {0: nn.Conv2d(3, 64, 3, stride=2), 1: nn.ReLU()}
-    layers |= {index: nn.MaxPool2d(3, stride=2, ceil_mode=True) for index in _POOLS}
-    layers |= {index: Fire(*widths) for index, widths in _FIRES.items()}
-    return nn.Sequential(*(layers[index] for index in sorted(layers)))
 
 
 class Lpips(nn.Module):
@@ -120,6 +93,16 @@ def load_lpips(weights: Path) -> Lpips:
     except (OSError, EOFError, RuntimeError, ValueError, UnpicklingError, zipfile.BadZipFile) as error:
         raise SourceError(f"the LPIPS weights in {weights} are damaged: copy them again") from error
     return Lpips(features, [heads[f"lin{tap}.model.1.weight"] for tap in range(len(_TAPS))])
+
+
+def luminance_psnr(one: Array, other: Array, border: int = 4) -> float:
+    """PSNR of two BGR uint8 pictures as super-resolution reports it, in dB: BT.601 luminance in studio range (MATLAB's
+    rgb2ycbcr, not rounded), without `border` pixels at each side."""
+    weights = np.array([24.966, 128.553, 65.481]) / 255  # B, G, R
+    inside = (slice(border, -border or None),) * 2
+    difference = (one[inside].astype(np.float64) - other[inside].astype(np.float64)) @ weights
+    error = float(np.square(difference).mean())
+    return float("inf") if error == 0 else 10 * float(np.log10(255**2 / error))
 
 
 def flicker(frames: Sequence[Array], region: tuple[slice, slice]) -> float:

@@ -12,6 +12,11 @@ from models.errors import ConfigError
 from models.system import System
 
 SYSTEMS = {
+    "gan": "models.systems.gan:Gan",
+    "vae": "models.systems.vae:Vae",
+    "lsgan": "models.systems.lsgan:Lsgan",
+    "dann": "models.systems.dann:Dann",
+    "srgan": "models.systems.srgan:Srgan",
     "cyclegan": "models.systems.cyclegan:CycleGan",
     "pix2pix": "models.systems.pix2pix:Pix2Pix",
     "bicyclegan": "models.systems.bicyclegan:BicycleGan",
@@ -20,9 +25,9 @@ SYSTEMS = {
     "wgan": "models.systems.wgan:Wgan",
     "wgan_gp": "models.systems.wgan_gp:WganGp",
     "nice_gan": "models.systems.nice_gan:NiceGan",
-::    "msgan": "models.systems.msgan:MsGan",
+    "msgan": "models.systems.msgan:MsGan",
     "munit": "models.systems.munit:Munit",
-:    "stargan": "models.systems.stargan:StarGan",
+    "stargan": "models.systems.stargan:StarGan",
     "stargan_v2": "models.systems.stargan_v2:StarGanV2",
     "ugatit": "models.systems.ugatit:Ugatit",
 }

@@ -23,6 +23,10 @@ SMALL: dict[str, Any] = {
 ONLY: dict[str, dict[str, Any]] = {
     "pix2pix": {"generator": "unet128", "size": 128, "width": 2},
     "cyclegan": {"generator": "resnet6"},
+    "srgan": {"content": "mse", "critic_hidden": 8, "pretrain": 0.5},
+    "dann": {"shrink": 8},
+    "gan": {"width": 8},
+    "lsgan": {"embedding": 4},
     "bicyclegan": {"levels": 5, "encoder_width": 4, "critic_field": 16},
     "msgan": {"levels": 5, "critic_field": 16},
     "munit": {"critic_scales": 2},

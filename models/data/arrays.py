@@ -22,7 +22,6 @@ from models.data.images import ImageFolder, Pixels, list_images
 from models.errors import DataError
 
 Labels = NDArray[np.int64]
-Arrays = tuple[NDArray[np.uint8], Labels | None]  # (N, H, W) or (N, H, W, 3) RGB; labels where the file has them
 
 
 class Pictures(Protocol):
@@ -57,8 +56,8 @@ class ArrayPictures:
 
 def open_pictures(where: Path, channels: int, cache_mib: int) -> Pictures:
     """The images of a folder, or of (a part of) one file; raises DataError."""
-    if _reader(where):
-        return ArrayPictures(read_arrays(where)[0], channels)
+    if _readers(where):
+        return ArrayPictures(read_pixels(where), channels)
     return ImageFolder(list_images(where), channels, cache_mib)
 
 
@@ -73,41 +72,58 @@ def open_labelled(where: Path, names: tuple[str, ...], channels: int, cache_mib:
     if not names:
         pictures = open_pictures(where, channels, cache_mib)
         return pictures, np.zeros(len(pictures), np.int64)
-    if not _reader(where):
+    if not _readers(where):
         return _class_folders(where, names, channels, cache_mib)
-    pixels, labels = read_arrays(where)
-    if labels is None:
-        raise DataError(f"{where} has no labels beside it, and the classes {', '.join(names)} are asked for")
+    pixels, labels = read_pixels(where), read_labels(where)
+    if len(labels) != len(pixels):
+        raise DataError(f"{where} has {len(pixels)} images and {len(labels)} labels")
     if labels.min() < 0 or labels.max() >= len(names):
         raise DataError(f"{where} has labels {labels.min()} to {labels.max()}, but {len(names)} domains are named")
     return ArrayPictures(pixels, channels), labels
 
 
-def read_arrays(where: Path) -> Arrays:
-    """Images and labels of a file, or of the part of it behind `#`; raises DataError."""
+def read_pixels(where: Path) -> NDArray[np.uint8]:
+    """Images of a file, or of the part of it behind `#`: (N, H, W), or (N, H, W, 3) RGB. Labels are not touched.
+
+    Raises:
+        DataError: no such file or part, or a damaged one.
+    """
+    pixels: NDArray[np.uint8] = _read(where, 0)
+    if not len(pixels):
+        raise DataError(f"{where} holds no image")
+    return pixels
+
+
+def read_labels(where: Path) -> Labels:
+    """The class of each of these images, (N); raises DataError as `read_pixels`, or where there are none."""
+    labels: Labels = _read(where, 1)
+    return labels
+
+
+def _read(where: Path, which: int) -> NDArray[Any]:
     name, _, part = str(where).partition("#")
-    read = _reader(where)
-    if read is None:
+    readers = _readers(where)
+    if readers is None:
         raise DataError(f"{name} is no array file; there are {', '.join(READERS)}")
     if not Path(name).is_file():
         raise DataError(f"there is no file {name}")
     try:
-        pixels, labels = read(Path(name), part)
+        return readers[which](Path(name), part)
     except (OSError, EOFError, KeyError, IndexError, ValueError, struct.error, zlib.error) as error:
         raise DataError(f"{where} cannot be read ({error}): copy it again, or name another part") from error
-    if labels is not None and len(labels) != len(pixels):
-        raise DataError(f"{where} has {len(pixels)} images and {len(labels)} labels")
-    if not len(pixels):
-        raise DataError(f"{where} holds no image")
-    return pixels, labels
 
 
-def _read_idx(path: Path, part: str) -> Arrays:
-    """MNIST: images-idx3-ubyte[.gz], and labels-idx1-ubyte of the same name beside it."""
+def _idx_pixels(path: Path, part: str) -> NDArray[Any]:
+    """MNIST: images-idx3-ubyte[.gz] …"""
+    return _idx_array(path)[_slice(part)]
+
+
+def _idx_labels(path: Path, part: str) -> NDArray[Any]:
+    """… and labels-idx1-ubyte of the same name beside it."""
     beside = path.with_name(path.name.replace("images-idx3", "labels-idx1"))
-    chosen = _slice(part)
-    labels = _idx_array(beside)[chosen].astype(np.int64) if beside.is_file() and beside != path else None
-    return _idx_array(path)[chosen], labels
+    if beside == path or not beside.is_file():
+        raise DataError(f"{path} has no labels beside it ({beside.name})")
+    return _idx_array(beside)[_slice(part)].astype(np.int64)
 
 
 def _idx_array(path: Path) -> NDArray[np.uint8]:
@@ -119,20 +135,33 @@ def _idx_array(path: Path) -> NDArray[np.uint8]:
     return np.frombuffer(content, np.uint8, offset=4 + 4 * axes).reshape(shape)
 
 
-def _read_h5(path: Path, part: str) -> Arrays:
-    """USPS: groups train and test of `data` (N, 256) in 0…1 and `target` (N)."""
+def _h5_pixels(path: Path, part: str) -> NDArray[Any]:
+    """USPS: groups train and test of `data` (N, 256) in 0…1 …"""
     with _library("h5py").File(path, "r") as file:
-        group = file[part or "train"]
-        data, labels = np.asarray(group["data"], np.float32), np.asarray(group["target"], np.int64)
+        data = np.asarray(file[part or "train"]["data"], np.float32)
     side = round(data[0].size ** 0.5)
-    return np.rint(data.clip(0, 1) * 255).astype(np.uint8).reshape(-1, side, side), labels
+    pixels: NDArray[np.uint8] = np.rint(data.clip(0, 1) * 255).astype(np.uint8).reshape(-1, side, side)
+    return pixels
 
 
-def _read_mat(path: Path, part: str) -> Arrays:
-    """SVHN: X (32, 32, 3, N) and y (N, 1), where 10 means the digit 0."""
-    stored = _library("scipy.io").loadmat(path, variable_names=("X", "y"))
-    pixels = np.ascontiguousarray(np.asarray(stored["X"], np.uint8).transpose(3, 0, 1, 2))
-    return pixels[_slice(part)], np.asarray(stored["y"], np.int64).ravel()[_slice(part)] % 10
+def _h5_labels(path: Path, part: str) -> NDArray[Any]:
+    """… and `target` (N)."""
+    with _library("h5py").File(path, "r") as file:
+        return np.asarray(file[part or "train"]["target"], np.int64)
+
+
+def _mat_pixels(path: Path, part: str) -> NDArray[Any]:
+    """SVHN: X (32, 32, 3, N) …"""
+    stored = _library("scipy.io").loadmat(path, variable_names=("X",))["X"]
+    pixels: NDArray[np.uint8] = np.asarray(stored, np.uint8).transpose(3, 0, 1, 2)[_slice(part)]
+    return pixels.copy()
+
+
+def _mat_labels(path: Path, part: str) -> NDArray[Any]:
+    """… and y (N, 1), where 10 means the digit 0."""
+    stored = _library("scipy.io").loadmat(path, variable_names=("y",))["y"]
+    labels: Labels = np.asarray(stored, np.int64).ravel()[_slice(part)] % 10
+    return labels
 
 
 def _library(name: str) -> Any:
@@ -143,12 +172,16 @@ def _library(name: str) -> Any:
         raise DataError(f"this kind of file needs {name}: pip install {name.partition('.')[0]}") from error
 
 
-READERS: dict[str, Callable[[Path, str], Arrays]] = {
-    "idx3-ubyte": _read_idx, "idx3-ubyte.gz": _read_idx, ".h5": _read_h5, ".mat": _read_mat,
-}  # fmt: skip
+Read = Callable[[Path, str], NDArray[Any]]
+READERS: dict[str, tuple[Read, Read]] = {
+    "idx3-ubyte": (_idx_pixels, _idx_labels),
+    "idx3-ubyte.gz": (_idx_pixels, _idx_labels),
+    ".h5": (_h5_pixels, _h5_labels),
+    ".mat": (_mat_pixels, _mat_labels),
+}
 
 
-def _reader(where: Path) -> Callable[[Path, str], Arrays] | None:
+def _readers(where: Path) -> tuple[Read, Read] | None:
     name = str(where).partition("#")[0]
     return next((read for suffix, read in READERS.items() if name.endswith(suffix)), None)
 

@@ -33,6 +33,16 @@ def lsgan_g(fake: Tensor) -> Tensor:
     return (fake - 1).square().mean()
 
 
+def pearson_d(real: Tensor, fake: Tensor) -> Tensor:
+    """(D(x) - 1)² + (D(G) + 1)²: labels one unit to either side of the generator's aim (Mao et al., ICCV 2017)."""
+    return (real - 1).square().mean() + (fake + 1).square().mean()
+
+
+def pearson_g(fake: Tensor) -> Tensor:
+    """D(G)²: with the best critic of `pearson_d` it is Pearson's χ² divergence."""
+    return fake.square().mean()
+
+
 def nonsaturating_d(real: Tensor, fake: Tensor) -> Tensor:
     """Binary cross-entropy of the critic: -log σ(real) - log(1 - σ(fake)) (Goodfellow et al., NIPS 2014)."""
     return F.softplus(-real).mean() + F.softplus(fake).mean()
@@ -65,6 +75,7 @@ def wasserstein_g(fake: Tensor) -> Tensor:
 
 ADVERSARIAL = {
     "lsgan": Adversarial(lsgan_d, lsgan_g),
+    "lsgan_pearson": Adversarial(pearson_d, pearson_g),
     "vanilla": Adversarial(nonsaturating_d, nonsaturating_g),
     "saturating": Adversarial(nonsaturating_d, saturating_g),
     "hinge": Adversarial(hinge_d, wasserstein_g),

@@ -36,7 +36,8 @@ def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
         coarse = random.integers(0, 256, (5, 5, 3), dtype=np.uint8)
         picture = cv2.resize(coarse, (140, 130), interpolation=cv2.INTER_CUBIC)
         versions = {"trainA": picture, "trainB": 255 - picture, "train": picture}
-        versions |= {"train/dark": picture // 2, "train/light": 127 + picture // 2}
+        for side in ("train", "trainA"):
+            versions |= {f"{side}/dark": picture // 2, f"{side}/light": 127 + picture // 2}
         for folder, version in versions.items():
             (root / folder).mkdir(parents=True, exist_ok=True)
             cv2.imwrite(str(root / folder / f"{k}.png"), version)
