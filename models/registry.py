@@ -25,6 +25,7 @@ SYSTEMS = {
     "wgan": "models.systems.wgan:Wgan",
     "wgan_gp": "models.systems.wgan_gp:WganGp",
     "nice_gan": "models.systems.nice_gan:NiceGan",
+:    "drit": "models.systems.drit:Drit",
     "msgan": "models.systems.msgan:MsGan",
     "munit": "models.systems.munit:Munit",
     "stargan": "models.systems.stargan:StarGan",
