@@ -28,6 +28,7 @@ SYSTEMS = {
 :    "drit": "models.systems.drit:Drit",
     "msgan": "models.systems.msgan:MsGan",
     "munit": "models.systems.munit:Munit",
+:    "tunit": "models.systems.tunit:Tunit",
     "stargan": "models.systems.stargan:StarGan",
     "stargan_v2": "models.systems.stargan_v2:StarGanV2",
     "ugatit": "models.systems.ugatit:Ugatit",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -13,15 +14,21 @@ SLOPE = 0.2
 UNIT = 1 / math.sqrt(2)
 
 
-class PreActBlock(nn.Module):
-    """(N, inner, H, W) → (N, outer, H, W), or half of H and W with `down`; affine instance norms with `normalise`."""
+def affine_instance_norm(channels: int) -> nn.Module:
+    """With learned scales and shifts."""
+    return nn.InstanceNorm2d(channels, affine=True)
 
-    def __init__(self, inner: int, outer: int, *, normalise: bool, down: bool = False) -> None:
+
+class PreActBlock(nn.Module):
+    """(N, inner, H, W) → (N, outer, H, W), or half of H and W with `down`; with `normalise` norms, made by `norm`."""
+
+    def __init__(
+        self, inner: int, outer: int, *, normalise: bool, down: bool = False,
+        norm: Callable[[int], nn.Module] = affine_instance_norm,
+    ) -> None:  # fmt: skip
         super().__init__()
         self.down = down
-        self.norm1, self.norm2 = (
-            nn.InstanceNorm2d(inner, affine=True) if normalise else nn.Identity() for _ in range(2)
-        )
+        self.norm1, self.norm2 = (norm(inner) if normalise else nn.Identity() for _ in range(2))
         self.conv1 = nn.Conv2d(inner, inner, 3, padding=1)
         self.conv2 = nn.Conv2d(inner, outer, 3, padding=1)
         self.shortcut = nn.Conv2d(inner, outer, 1, bias=False) if inner != outer else nn.Identity()
