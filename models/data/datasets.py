@@ -239,7 +239,7 @@ class LabelledSets:
 DATASETS: dict[str, Callable[[DataConfig, int], Dataset]] = {
     "unpaired": Unpaired,
     "paired": paired,
-    "high resolution": HighResolution,
+    "high_resolution": HighResolution,
     "images": OneDomain,
     "labelled": Labelled,
     "adaptation": SourceAndTarget,

@@ -60,7 +60,7 @@ class Srgan(System):
     """generator: small image → large image; critic: large image → logit; features: what the content loss compares."""
 
     config = Config
-    data = "high resolution"
+    data = "high_resolution"
     task = "super-resolution"
 
     def __init__(self, cfg: Config) -> None:

@@ -143,7 +143,7 @@ def test_pixel_shuffle_is_depth_to_space_in_crd_order() -> None:
 
 def test_small_images_are_matlabs_bicubic_in_whole_levels(images: Path) -> None:
     cfg = DataConfig(data=str(images), size=32, load_size=0)
-    sample = open_dataset("high resolution", cfg, 0).sample(3)
+    sample = open_dataset("high_resolution", cfg, 0).sample(3)
     assert isinstance(sample, Pair)
     assert (sample.source.shape, sample.target.shape) == ((3, 8, 8), (3, 32, 32))
     levels = (sample.source + 1) * 127.5
@@ -160,9 +160,9 @@ def test_small_images_are_matlabs_bicubic_in_whole_levels(images: Path) -> None:
 
 def test_crops_that_would_have_to_be_enlarged_are_refused(images: Path) -> None:
     with pytest.raises(DataError, match=r"is 140×130, smaller than the crops of size = 144"):
-        open_dataset("high resolution", DataConfig(data=str(images), size=144, load_size=0), 0).sample(0)
+        open_dataset("high_resolution", DataConfig(data=str(images), size=144, load_size=0), 0).sample(0)
     with pytest.raises(DataError, match="must be a multiple of scale"):
-        open_dataset("high resolution", DataConfig(data=str(images), size=34), 0)
+        open_dataset("high_resolution", DataConfig(data=str(images), size=34), 0)
 
 
 def test_psnr_is_of_luminance_inside_a_border_of_4_px() -> None:

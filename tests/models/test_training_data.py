@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -9,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 
+from models.data.batches import Pair
 from models.data.datasets import DataConfig, OneDomain, Paired, Unpaired, open_dataset, shuffled_index, stack
 from models.data.images import Crop, ImageFolder, View, list_images, read_pixels, to_tensor
 from models.errors import DataError
@@ -190,3 +192,21 @@ def test_zoom_shows_at_least_four_fifths_of_the_area() -> None:
     spans = [int(crop.max()) - int(crop.min()) + 1 for crop in (view.take(rows, view.draw(random)) for _ in range(50))]
     assert min(spans) >= 100 * (0.8 / 1.1) ** 0.5 - 2
     assert min(spans) < 97
+
+
+@pytest.mark.parametrize(("order", "source_is_dark"), [("AB", True), ("BA", False)])
+def test_pairs_may_stand_side_by_side_in_one_image(order: str, source_is_dark: bool, tmp_path: Path) -> None:
+    picture = np.random.default_rng(0).integers(0, 100, (32, 40, 3), dtype=np.uint8)
+    (tmp_path / "train").mkdir()
+    cv2.imwrite(str(tmp_path / "train" / "1.png"), np.concatenate([picture, picture + 100], axis=1))
+    cfg = DataConfig(data=str(tmp_path), size=16, load_size=0, side_by_side=order)
+    pair = open_dataset("paired", cfg, 0).sample(2)
+    assert isinstance(pair, Pair)
+    difference = (pair.target - pair.source) * 127.5  # of the same crop, mirrored or not alike
+    expected = torch.full((3, 16, 16), 100.0 if source_is_dark else -100.0)
+    torch.testing.assert_close(difference, expected, atol=1e-3, rtol=0)
+    with pytest.raises(DataError, match="side_by_side is"):
+        open_dataset("paired", replace(cfg, side_by_side="ab"), 0)
+    cv2.imwrite(str(tmp_path / "train" / "1.png"), picture[:, :39])
+    with pytest.raises(DataError, match="is 39×32: an odd width has no two halves"):
+        open_dataset("paired", cfg, 0).sample(0)
