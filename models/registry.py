@@ -26,6 +26,7 @@ SYSTEMS = {
     "wgan_gp": "models.systems.wgan_gp:WganGp",
     "nice_gan": "models.systems.nice_gan:NiceGan",
     "drit": "models.systems.drit:Drit",
+:    "drit_pp": "models.systems.drit_pp:DritPlusPlus",
     "msgan": "models.systems.msgan:MsGan",
     "munit": "models.systems.munit:Munit",
     "tunit": "models.systems.tunit:Tunit",

@@ -29,6 +29,7 @@ ONLY: dict[str, dict[str, Any]] = {
     "lsgan": {"embedding": 4},
     "bicyclegan": {"levels": 5, "encoder_width": 4, "critic_field": 16},
     "drit": {"size": 64, "content_critic_layers": 1, "critic_scales": 2},
+    "drit_pp": {"content_critic_layers": 1, "critic_layers": 3, "size": 64},
     "tunit": {"clusters": 2, "guide_width": 4, "queue": 8},
     "msgan": {"levels": 5, "critic_field": 16},
     "munit": {"critic_scales": 2},

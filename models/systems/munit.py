@@ -75,10 +75,10 @@ class Munit(System):
             StridedCritics(cfg.channels, cfg.critic_width, cfg.critic_scales) for _ in range(2)
         )
         self.game = adversarial(cfg.gan)
-        for network in (self.coder_a, self.coder_b):
-            init_kaiming(network)
-        for network in (self.critic_a, self.critic_b):
-            init_normal(network)
+        for coder in (self.coder_a, self.coder_b):
+            init_kaiming(coder)
+        for critic in (self.critic_a, self.critic_b):
+            init_normal(critic)
 
     def phases(self) -> list[Phase]:
         return [

@@ -21,10 +21,9 @@ from models.data.batches import LabelledBy
 from models.errors import ConfigError
 from models.losses.adversarial import wasserstein_d, wasserstein_g
 from models.losses.gradient_penalty import gradient_penalty
+from models.networks.classifying_critic import ClassifyingCritic
 from models.schedules import linear_decay
 from models.system import Clock, Control, Deployable, Losses, Phase, System, every
-
-SLOPE = 0.01  # of the critic's LeakyReLU
 
 
 @dataclass(frozen=True)
@@ -103,28 +102,6 @@ class AffineResidual(nn.Module):
         return x + y
 
 
-class ClassifyingCritic(nn.Module):
-    """image (N, C, size, size) → (N, 1, h, w) scores of patches, (N, labels) class logits; no norm."""
-
-    def __init__(self, cfg: Config) -> None:
-        super().__init__()
-        left = cfg.size >> cfg.critic_layers
-        if left < 1 or cfg.size % (1 << cfg.critic_layers):
-            raise ConfigError(f"size = {cfg.size} is not a multiple of 2^critic_layers = {1 << cfg.critic_layers}")
-        layers: list[nn.Module] = []
-        inner = cfg.channels
-        for depth in range(cfg.critic_layers):
-            layers += [nn.Conv2d(inner, cfg.critic_width << depth, 4, 2, 1), nn.LeakyReLU(SLOPE)]
-            inner = cfg.critic_width << depth
-        self.trunk = nn.Sequential(*layers)
-        self.score = nn.Conv2d(inner, 1, 3, padding=1, bias=False)
-        self.classes = nn.Conv2d(inner, sum(map(len, label_sets(cfg))), left, bias=False)
-
-    def forward(self, image: Tensor) -> tuple[Tensor, Tensor]:
-        features = self.trunk(image)
-        return self.score(features), self.classes(features).flatten(1)
-
-
 class OneSetsLabel(nn.Module):
     """What ships: image, label of one data set (N, K) → image; the labels of the other set are unknown, 0."""
 
@@ -150,7 +127,10 @@ class StarGan(System):
         super().__init__(cfg)
         if not label_sets(cfg):
             raise ConfigError("StarGAN needs labels: attributes of an attribute list, or domains = class folders")
-        self.generator, self.critic = LabelGenerator(cfg), ClassifyingCritic(cfg)
+        self.generator = LabelGenerator(cfg)
+        self.critic = ClassifyingCritic(
+            cfg.channels, cfg.size, cfg.critic_width, cfg.critic_layers, sum(map(len, label_sets(cfg)))
+        )
 
     def phases(self) -> list[Phase]:
         return [
