@@ -28,6 +28,7 @@ SYSTEMS = {
     "drit": "models.systems.drit:Drit",
 :    "drit_pp": "models.systems.drit_pp:DritPlusPlus",
     "msgan": "models.systems.msgan:MsGan",
+:    "instagan": "models.systems.instagan:InstaGan",
     "munit": "models.systems.munit:Munit",
     "tunit": "models.systems.tunit:Tunit",
     "stargan": "models.systems.stargan:StarGan",

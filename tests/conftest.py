@@ -32,6 +32,7 @@ ONLY: dict[str, dict[str, Any]] = {
     "drit_pp": {"content_critic_layers": 1, "critic_layers": 3, "size": 64},
     "tunit": {"clusters": 2, "guide_width": 4, "queue": 8},
     "msgan": {"levels": 5, "critic_field": 16},
+    "instagan": {"instances": 2, "slots": 1},
     "munit": {"critic_scales": 2},
     "stargan": {"attributes": [], "critic_layers": 3},
     "nice_gan": {"critic_width": 2, "size": 96},  # the least for its 286-px critic

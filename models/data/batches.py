@@ -68,3 +68,13 @@ class LabelledBy(Batch):
     label: Tensor  # (N, K) in {0, 1}, the labels of all data sets side by side
     target: Tensor  # (N, K), the labels of another image of the same data set
     source: Tensor  # (N,) int64, the data set
+
+
+@dataclass(frozen=True)
+class TwoSets(Batch):
+    """Unpaired translation of images with the masks of their instances, the greatest first; empty slots are all -1."""
+
+    a: Tensor  # (N, C, H, W)
+    masks_a: Tensor  # (N, S, H, W) of -1 and 1
+    b: Tensor  # (N, C, H, W)
+    masks_b: Tensor  # (N, S, H, W)

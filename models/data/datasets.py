@@ -14,8 +14,9 @@ from torch.nn import functional as F
 
 from models.data.arrays import Pictures, open_labelled, open_pictures
 from models.data.attributes import read_attributes
-from models.data.batches import Adaptation, DomainImages, LabelledBy, LabelledImage, OneImage, Pair, TwoImages
+from models.data.batches import Adaptation, DomainImages, LabelledBy, LabelledImage, OneImage, Pair, TwoImages, TwoSets
 from models.data.images import ImageFolder, list_images, to_tensor
+from models.data.masks import MaskFolder, mask_slots
 from models.data.places import DataConfig as DataConfig
 from models.data.places import domain_folders, matched, only_side, sides, view
 from models.data.places import shuffled_index as shuffled_index
@@ -235,6 +236,27 @@ class LabelledSets:
         return torch.tensor(np.concatenate(parts), dtype=torch.float32)
 
 
+class Instances:
+    """Two folders of images, and beside each a folder of the masks of its instances (models/data/masks.py)."""
+
+    def __init__(self, cfg: DataConfig, seed: int) -> None:
+        share = cfg.cache_mib // 2
+        self.folders = [(ImageFolder(list_images(side), cfg.channels, share), MaskFolder(side)) for side in sides(cfg)]
+        self.view, self.slots, self.seed, self.images = view(cfg), cfg.instances, seed, len(self.folders[0][0])
+
+    def sample(self, k: int) -> TwoSets:
+        random = np.random.default_rng((self.seed, k))
+        first = shuffled_index(self.seed, k, self.images)
+        second = int(random.integers(len(self.folders[1][0])))
+        return TwoSets(*self._draw(0, first, random), *self._draw(1, second, random))
+
+    def _draw(self, side: int, index: int, random: np.random.Generator) -> tuple[Tensor, Tensor]:
+        images, masks = self.folders[side]
+        pixels, drawn = images[index], self.view.draw(random)
+        found = masks.of(images.files[index], pixels.shape)
+        return to_tensor(self.view.take(pixels, drawn)), mask_slots(found, self.view, drawn, self.slots)
+
+
 # What a system may ask for in `System.data`.
 DATASETS: dict[str, Callable[[DataConfig, int], Dataset]] = {
     "unpaired": Unpaired,
@@ -245,6 +267,7 @@ DATASETS: dict[str, Callable[[DataConfig, int], Dataset]] = {
     "adaptation": SourceAndTarget,
     "domains": Domains,
     "labelled_sets": LabelledSets,
+    "instances": Instances,
 }
 
 

@@ -38,7 +38,7 @@ def resnet_generator(
 
     `antialias` is CUT's form: no strided convolution, blurred resampling instead, with as many parameters.
     """
-    down, up = (_blurred_down, _smooth_up) if antialias else (_strided_down, _transposed_up)
+    down, up = (_blurred_down, _smooth_up) if antialias else (strided_down, transposed_up)
     return nn.Sequential(
         nn.ReflectionPad2d(3), nn.Conv2d(channels_in, width, 7, bias=norm_kind != "batch"), norm(norm_kind, width),
         nn.ReLU(), *down(width, norm_kind), *down(2 * width, norm_kind),
@@ -48,12 +48,14 @@ def resnet_generator(
     )  # fmt: skip
 
 
-def _strided_down(inner: int, norm_kind: str) -> list[nn.Module]:
+def strided_down(inner: int, norm_kind: str) -> list[nn.Module]:
+    """3×3 stride-2 convolution to twice the channels, norm, ReLU."""
     conv = nn.Conv2d(inner, 2 * inner, 3, 2, 1, bias=norm_kind != "batch")
     return [conv, norm(norm_kind, 2 * inner), nn.ReLU()]
 
 
-def _transposed_up(inner: int, norm_kind: str) -> list[nn.Module]:
+def transposed_up(inner: int, norm_kind: str) -> list[nn.Module]:
+    """3×3 transposed convolution to half the channels and twice the size, norm, ReLU."""
     conv = nn.ConvTranspose2d(inner, inner // 2, 3, 2, 1, 1, bias=norm_kind != "batch")
     return [conv, norm(norm_kind, inner // 2), nn.ReLU()]
 

@@ -38,6 +38,9 @@ def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
         versions = {"trainA": picture, "trainB": 255 - picture, "train": picture}
         for side in ("train", "trainA"):
             versions |= {f"{side}/dark": picture // 2, f"{side}/light": 127 + picture // 2}
+        spots = np.zeros_like(picture)
+        spots[10:60, 20:50], spots[80:110, 70:130] = 255, 255
+        versions |= {"trainA_mask": spots, "trainB_mask": spots[::-1]}
         for folder, version in versions.items():
             (root / folder).mkdir(parents=True, exist_ok=True)
             cv2.imwrite(str(root / folder / f"{k}.png"), version)
