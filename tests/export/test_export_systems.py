@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -14,30 +13,21 @@ import torch
 from export.onnx import export_graph
 from export.source import Trained
 from models.checkpoint import save_checkpoint, shipped_weights
-from models.registry import SYSTEMS, build_system, system_class
+from models.registry import SYSTEMS, build_system
 from models.system import System
 from runtime.manifest import write_manifest
 
-# As in tests/models/conftest.py: a system is made small by the names that its settings share with the others'.
-SMALL: dict[str, Any] = {
-    "size": 32, "width": 4, "max_width": 8, "critic_width": 4, "mapping_width": 8, "head_dim": 8,
-    "latent": 4, "style_dim": 4, "blocks": 1, "domains": ("dark", "light"),
-}  # fmt: skip
-ONLY: dict[str, dict[str, Any]] = {
-    "pix2pix": {"generator": "unet128", "width": 2},
-    "cyclegan": {"generator": "resnet6"},
-    "nice_gan": {"critic_width": 2, "size": 96},
-    "ugatit": {"critic_width": 2, "size": 96},
-}
+Small = Callable[[str], dict[str, Any]]
 CLUTTER = {"Shape", "Where", "Equal", "ConstantOfShape", "Constant", "Identity", "BatchNormalization"}
 
 
 @pytest.fixture(scope="module", params=SYSTEMS)
-def trained(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[str, Trained]:
+def trained(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, small: Small
+) -> tuple[str, Trained]:
     name = str(request.param)
-    known = {field.name for field in fields(system_class(name).config)}
     torch.manual_seed(0)
-    system = build_system(name, {key: value for key, value in SMALL.items() if key in known} | ONLY.get(name, {}))
+    system = build_system(name, small(name))
     path = tmp_path_factory.mktemp(name) / "checkpoint.safetensors"
     liven(system)
     save_checkpoint(path, system, name, 0.0, shipped_weights(system))
@@ -94,12 +84,11 @@ def test_a_style_encoder_is_written_beside_its_generator(
 
 
 @pytest.fixture
-def write_checkpoint(tmp_path: Path) -> Callable[[str], Path]:
+def write_checkpoint(tmp_path: Path, small: Small) -> Callable[[str], Path]:
     """System name → a small checkpoint of it."""
 
     def write(name: str) -> Path:
-        known = {field.name for field in fields(system_class(name).config)}
-        system = build_system(name, {key: value for key, value in SMALL.items() if key in known} | ONLY.get(name, {}))
+        system = build_system(name, small(name))
         save_checkpoint(tmp_path / "c.safetensors", system, name, 0.0, shipped_weights(system))
         return tmp_path / "c.safetensors"
 
