@@ -34,6 +34,7 @@ SYSTEMS = {
     "stargan": "models.systems.stargan:StarGan",
     "stargan_v2": "models.systems.stargan_v2:StarGanV2",
     "ugatit": "models.systems.ugatit:Ugatit",
+    "gcgan": "models.systems.gcgan:GcGan",
 }
 
 
