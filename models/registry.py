@@ -35,6 +35,7 @@ SYSTEMS = {
     "stargan_v2": "models.systems.stargan_v2:StarGanV2",
     "ugatit": "models.systems.ugatit:Ugatit",
     "gcgan": "models.systems.gcgan:GcGan",
+    "distancegan": "models.systems.distancegan:DistanceGan",
 }
 
 
