@@ -36,6 +36,7 @@ SYSTEMS = {
     "ugatit": "models.systems.ugatit:Ugatit",
     "gcgan": "models.systems.gcgan:GcGan",
     "distancegan": "models.systems.distancegan:DistanceGan",
+    "unit": "models.systems.unit:Unit",
 }
 
 

@@ -134,6 +134,17 @@ class StyleDecoder(nn.Module):
         return image
 
 
+class PlainDecoder(nn.Sequential):
+    """content (N, width·2^ups, h, w) → image (N, channels, h·2^ups, w·2^ups) in [-1, 1]; no style (UNIT of 2018)."""
+
+    def __init__(self, channels: int, width: int, ups: int, blocks: int) -> None:
+        stages: list[nn.Module] = [ResidualBlock(width << ups) for _ in range(blocks)]
+        for inner in (width << k for k in range(ups, 0, -1)):
+            conv = nn.Conv2d(inner, inner // 2, 5)
+            stages += [nn.Upsample(scale_factor=2), nn.ReflectionPad2d(2), conv, SampleNorm(inner // 2), nn.ReLU()]
+        super().__init__(*stages, nn.ReflectionPad2d(3), nn.Conv2d(width, channels, 7), nn.Tanh())
+
+
 class Restyle(nn.Module):
     """What ships: image (N, C, H, W), style (N, style_dim) → image; one domain's content encoder, another's decoder."""
 
