@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from models.blocks.norm import norm
+from models.blocks.tile import with_vector
 
 
 class UNetLevel(nn.Module):
@@ -19,16 +20,11 @@ class UNetLevel(nn.Module):
         self.down, self.below, self.up = down, below, up
 
     def forward(self, x: Tensor, latent: Tensor | None = None) -> Tensor:
-        inner = self.down(x if latent is None else with_latent(x, latent))
+        inner = self.down(x if latent is None else with_vector(x, latent))
         if self.below is not None:
             inner = torch.cat([inner, self.below(inner, latent)], dim=1)
         up: Tensor = self.up(inner)
         return up
-
-
-def with_latent(x: Tensor, latent: Tensor) -> Tensor:
-    """(N, C, H, W) and (N, L) → (N, C + L, H, W)."""
-    return torch.cat([x, latent[:, :, None, None].expand(-1, -1, *x.shape[2:])], dim=1)
 
 
 def unet_generator(

@@ -9,7 +9,6 @@ ends in a global average, which at 256×256 is the code's 8×8 one.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -24,7 +23,7 @@ from models.blocks.init import init_xavier
 from models.blocks.norm import norm
 from models.data.batches import Pair
 from models.errors import ConfigError
-from models.losses.adversarial import adversarial
+from models.losses.adversarial import adversarial, d_over_scales, g_over_scales
 from models.losses.divergence import kl_to_normal, sampled
 from models.networks.multiscale_critic import MultiscaleCritic
 from models.networks.unet import unet_generator
@@ -71,7 +70,7 @@ class BicycleGan(System):
         self.generator = unet_generator(
             cfg.channels, cfg.channels, cfg.width, cfg.levels, "instance", cfg.dropout, cfg.latent
         )
-        self.encoder = Encoder(cfg)
+        self.encoder = LatentEncoder(cfg)
         critics = [MultiscaleCritic(cfg.channels, cfg.critic_width, cfg.critic_field) for _ in range(2)]
         self.critic = critics[0] if cfg.lambda_gan else None
         self.critic_2 = critics[1] if cfg.lambda_gan2 else None
@@ -109,9 +108,7 @@ class BicycleGan(System):
             "kl": cfg.lambda_kl * kl_to_normal(mean, log_variance),
         }
         if self.critic is not None:
-            losses["gan"] = cfg.lambda_gan * over_scales(
-                self.game.g(logits) for logits in self.critic(self.augment(fake))
-            )
+            losses["gan"] = cfg.lambda_gan * g_over_scales(self.game, self.critic(self.augment(fake)))
         return losses
 
     def regression_losses(self, source: Tensor) -> Losses:
@@ -124,8 +121,7 @@ class BicycleGan(System):
         if cfg.lambda_z:
             losses["z"] = cfg.lambda_z * F.l1_loss(self.read_latent(fake), z)
         if self.critic_2 is not None:
-            judged = self.critic_2(self.augment(fake))
-            losses["gan2"] = cfg.lambda_gan2 * over_scales(self.game.g(logits) for logits in judged)
+            losses["gan2"] = cfg.lambda_gan2 * g_over_scales(self.game, self.critic_2(self.augment(fake)))
         return losses
 
     def read_latent(self, fake: Tensor) -> Tensor:
@@ -146,8 +142,7 @@ class BicycleGan(System):
 
     def judged(self, critic: nn.Module, real: Tensor, fakes: ImagePool) -> Tensor:
         """Real against fake at all scales, not halved."""
-        maps = zip(critic(self.augment(real)), critic(self.augment(fakes.draw())), strict=True)
-        return over_scales(self.game.d(*logits) for logits in maps)
+        return d_over_scales(self.game, critic(self.augment(real)), critic(self.augment(fakes.draw())))
 
     def optimizer(self, network: nn.Module) -> Optimizer:
         return Adam(network.parameters(), self.cfg.lr, (self.cfg.beta1, 0.999))
@@ -181,11 +176,6 @@ def half(images: Tensor, which: int) -> Tensor:
     return images.chunk(2)[which]
 
 
-def over_scales(losses: Iterable[Tensor]) -> Tensor:
-    """Their sum."""
-    return torch.stack([*losses]).sum()
-
-
 class EncoderBlock(nn.Module):
     """Pre-activation block that halves the map by averaging. (N, inner, H, W) → (N, outer, H/2, W/2)."""
 
@@ -202,7 +192,7 @@ class EncoderBlock(nn.Module):
         return total
 
 
-class Encoder(nn.Module):
+class LatentEncoder(nn.Module):
     """(N, channels, H, W) → mean and log-variance of z, each (N, latent); H and W at least 2^(blocks + 1)."""
 
     def __init__(self, cfg: Config) -> None:
@@ -223,7 +213,7 @@ class Encoder(nn.Module):
 class MeanLatent(nn.Module):
     """What ships of an encoder: the mean, so that nothing is drawn."""
 
-    def __init__(self, encoder: Encoder) -> None:
+    def __init__(self, encoder: LatentEncoder) -> None:
         super().__init__()
         self.encoder = encoder
 
