@@ -37,6 +37,7 @@ SYSTEMS = {
     "gcgan": "models.systems.gcgan:GcGan",
     "distancegan": "models.systems.distancegan:DistanceGan",
     "unit": "models.systems.unit:Unit",
+    "negcut": "models.systems.negcut:NegCut",
 }
 
 

@@ -21,3 +21,13 @@ def patch_nce(query: Tensor, key: Tensor, temperature: float = 0.07) -> Tensor:
     same = torch.eye(query.shape[1], dtype=torch.bool, device=query.device)
     logits = torch.cat([positive, negative.masked_fill(same, MASKED)], dim=2).flatten(0, 1) / temperature
     return F.cross_entropy(logits, torch.zeros(len(logits), dtype=torch.long, device=logits.device))
+
+
+def nce_against(query: Tensor, key: Tensor, negatives: Tensor, temperature: float = 0.07) -> Tensor:
+    """InfoNCE with negatives (N, M, D) made for the image instead of its other patches (Wang et al., ICCV 2021).
+
+    `query`, `key`: (N, P, D) unit vectors of the same positions; the key is detached.
+    """
+    positive = (query * key.detach()).sum(dim=2, keepdim=True)
+    logits = torch.cat([positive, query @ negatives.mT], dim=2).flatten(0, 1) / temperature
+    return F.cross_entropy(logits, torch.zeros(len(logits), dtype=torch.long, device=logits.device))

@@ -94,12 +94,16 @@ class Cut(System):
 
     def nce(self, image: Tensor, fake: Tensor, flip: bool = False) -> Tensor:
         """Mean patch loss over the layers; the features of a mirrored `fake` are mirrored back."""
+        pairs = zip(*self.projected(image, fake, flip), strict=True)
+        return torch.stack([patch_nce(query, key, self.cfg.temperature) for query, key in pairs]).mean()
+
+    def projected(self, image: Tensor, fake: Tensor, flip: bool = False) -> tuple[list[Tensor], list[Tensor]]:
+        """Queries, from `fake`, and keys, from `image`, at the same random positions: (N, P, head_dim) per layer."""
         with torch.no_grad():
             keys = self.encode(image)
         queries = [feature.flip(3) if flip else feature for feature in self.encode(fake)]
         positions = draw_positions(keys, self.cfg.patches)
-        pairs = zip(self.heads(queries, positions), self.heads(keys, positions), strict=True)
-        return torch.stack([patch_nce(query, key, self.cfg.temperature) for query, key in pairs]).mean()
+        return self.heads(queries, positions), self.heads(keys, positions)
 
     def encode(self, image: Tensor) -> list[Tensor]:
         """Features of the generator's encoder half."""
