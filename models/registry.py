@@ -38,6 +38,7 @@ SYSTEMS = {
     "distancegan": "models.systems.distancegan:DistanceGan",
     "unit": "models.systems.unit:Unit",
     "negcut": "models.systems.negcut:NegCut",
+    "dtn": "models.systems.dtn:Dtn",
 }
 
 
