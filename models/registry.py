@@ -39,6 +39,7 @@ SYSTEMS = {
     "unit": "models.systems.unit:Unit",
     "negcut": "models.systems.negcut:NegCut",
     "dtn": "models.systems.dtn:Dtn",
+    "cogan": "models.systems.cogan:CoGan",
 }
 
 

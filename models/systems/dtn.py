@@ -2,8 +2,8 @@
 
 Paper: Taigman et al., "Unsupervised Cross-Domain Image Generation", ICLR 2017.
 Differs from the paper: there is no official code, and the paper leaves kernels, batch and schedule open: kernels and
-Adam follow the ports. f is trained within the run, on the source labels, for the first `learn_f` share of it, then frozen.
-The face networks are not here.
+Adam follow the ports. f is trained within the run, on the source labels, for the first `learn_f` share of it, then
+frozen. The face networks are not here.
 """
 
 from __future__ import annotations
