@@ -40,6 +40,7 @@ SYSTEMS = {
     "negcut": "models.systems.negcut:NegCut",
     "dtn": "models.systems.dtn:Dtn",
     "cogan": "models.systems.cogan:CoGan",
+    "sincut": "models.systems.sincut:SinCut",
 }
 
 

@@ -38,6 +38,7 @@ ONLY: dict[str, dict[str, Any]] = {
     "nice_gan": {"critic_width": 2, "size": 96},  # the least for its 286-px critic
     "ugatit": {"critic_width": 2, "size": 96},
     "cogan": {"size": 28, "critic_channels": [4, 4, 8]},
+    "sincut": {"width": 1, "critic_width": 1, "blocks": 4, "patches": 1},
 }
 
 

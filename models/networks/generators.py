@@ -11,6 +11,7 @@ from models.blocks.init import init_normal
 from models.errors import ConfigError
 from models.networks.compact import CompactGenerator
 from models.networks.resnet import resnet_generator
+from models.networks.style_convs import unit_style_generator
 from models.networks.unet import unet_generator
 
 
@@ -52,6 +53,7 @@ GENERATORS: dict[str, tuple[Callable[[GeneratorConfig], nn.Module], int]] = {
     "resnet6_antialiased": (lambda cfg: _resnet(cfg, 6, antialias=True), 4),
     "unet256": (lambda cfg: _unet(cfg, 8), 256),
     "unet128": (lambda cfg: _unet(cfg, 7), 128),
+    "unit_style": (lambda cfg: unit_style_generator(cfg.channels, cfg.width, cfg.blocks), 2),
     "compact": (_compact, 8),
 }
 

@@ -21,7 +21,7 @@ from models.trainer import Trainer, run_phase
 
 Tiny = Callable[..., tuple[System, Batch]]
 MakeTrainer = Callable[..., Trainer]
-UNBOUNDED = {"stargan_v2", "srgan"}  # images whose range only the frame graph clamps, as published
+UNBOUNDED = {"stargan_v2", "srgan", "sincut"}  # images whose range only the frame graph clamps, as published
 ENLARGES = {"srgan": 4}
 
 
