@@ -23,5 +23,6 @@ done
 run "$PYTHON" -m export.engine "$work/cyclegan_int8.onnx" --backend openvino --out "$here/cyclegan_int8.onnx"
 run "$PYTHON" -m export.engine "$work/cyclegan_fp16.onnx" --backend tensorrt-rtx \
     --targets sm75,sm80,sm86,sm89,sm120 --out "$here/cyclegan_fp16.plan"
+run cp "$work/cyclegan_fp16.onnx" "$work/cyclegan_fp16.onnx.json" "$work/cyclegan_int8.onnx.frames.txt" "$here"
 run cp "$work/clip.mp4" "$here/degraded.mp4"
 run "$PYTHON" -m examples.bottling.evaluate --engine "$here/cyclegan_int8.onnx" --data "$work"
