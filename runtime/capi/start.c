@@ -115,6 +115,15 @@ static int find_cffi(void)
     return found;
 }
 
+/* cffi takes the version tag of a type for a lock that must be free; in a Python host, looking up an attribute of
+ * that type (as torch does) has set it. Forgetting the tag is harmless: Python gives a new one when it wants it. */
+static void free_cffi_lock(void)
+{
+    PyGILState_STATE state = PyGILState_Ensure();
+    PyType_Modified(&PyCapsule_Type);
+    PyGILState_Release(state);
+}
+
 static void start(void)
 {
     show_libpython();
@@ -122,6 +131,7 @@ static void start(void)
         return;
     if (!find_cffi())
         return;
+    free_cffi_lock();
     if (capi_start_bridge() != 0 || !attached) {
         const char *reason = inloco_last_error();
         fail("the runtime does not load with %s (%s); name the interpreter that has its packages in INLOCO_PYTHON",
