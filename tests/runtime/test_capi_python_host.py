@@ -11,8 +11,10 @@ from runtime.errors import EngineError
 
 # Looking up an attribute of PyCapsule's type gives it a version tag, where cffi expects none; torch does the same.
 PROGRAM = """
-import ctypes, datetime, sys
-type(datetime.datetime_CAPI).__name__
+import ctypes
+import datetime
+import sys
+hasattr(datetime.datetime_CAPI, "anything")
 library = ctypes.CDLL(sys.argv[1])
 handle = ctypes.c_void_p()
 assert library.inloco_open(b"absent.onnx", None, ctypes.byref(handle)) != 0
