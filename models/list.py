@@ -11,6 +11,7 @@ import inspect
 import json
 import re
 import sys
+import textwrap
 from dataclasses import asdict, dataclass
 
 import torch
@@ -51,7 +52,8 @@ def _count(network: torch.nn.Module) -> int:
 
 def _line(row: Entry) -> str:
     parts = ", ".join(f"{part} {count / 1e6:.2f} M" for part, count in row.parts.items())
-    return f"{row.name:<12}{row.year}  {row.data:<10}{row.title}  [{parts}; {row.parameters / 1e6:.1f} M in training]"
+    title = textwrap.shorten(row.title, 72, placeholder=" …")
+    return f"{row.name:<13}{row.year}  {row.data:<17}{title}  [{parts}; {row.parameters / 1e6:.1f} M in training]"
 
 
 def main() -> int:

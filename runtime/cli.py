@@ -23,6 +23,7 @@ VERBS = {
     "stream": ("runtime.stream", "translate a camera, a video or a folder"),
     "verify": ("runtime.verify", "prove that an engine is the one its manifest names"),
     "capi": ("runtime.capi.build", "compile the C library libinloco.so"),
+    "parzen": ("benchmarks.parzen", "judge a generator of noise as the first GAN paper did"),
     "latency": ("benchmarks.latency", "time engines and write the report"),
     "overhead": ("benchmarks.overhead", "compare the stream with a bare loop over the engine"),
     "c-overhead": ("benchmarks.c_api", "time what the C library adds to an engine"),

@@ -1,7 +1,8 @@
 """DRIT: unpaired translation with many answers, from a content space that both domains share and an attribute each.
 
-Paper: Lee et al., "Diverse Image-to-Image Translation via Disentangled Representations", ECCV 2018; the mode-seeking
-term of Mao et al., CVPR 2019 (weight 0 here, 1 in the recipe msgan_drit.toml, which is also two-domain DRIT++).
+Paper: Lee et al., "Diverse Image-to-Image Translation via Disentangled Representations", ECCV 2018.
+Beyond the paper: the mode-seeking term of Mao et al., CVPR 2019 (weight 0 here, 1 in the recipe msgan_drit.toml, which
+is also two-domain DRIT++).
 Differs from the paper: every image is both encoded and a real of both its critics, where the released code splits a
 batch of two in halves. Critics have no norm: the code's switch for one never acted, so its results had none. The
 content critic learns at all three steps of a round, all else at the third.

@@ -1,6 +1,6 @@
 """SinCUT: CUT on crops of one image of each domain, with StyleGAN2's layers.
 
-Paper: Park et al., "Contrastive Learning for Unpaired Image-to-Image Translation", ECCV 2020, section 4.
+Paper: Park et al., "Contrastive Learning for Unpaired Image-to-Image Translation" (section 4), ECCV 2020.
 Differs from the paper: crops are independent draws at one scale, where the authors zoom a whole batch by 1/3 to 1 and
 keep its crops apart. The noise of the upsampling layer is drawn in training only; what ships has none.
 """
