@@ -30,10 +30,12 @@ WARNINGS = ("-Wall", "-Wextra", "-Werror")
 _START = """
 from _inloco import ffi, lib
 try:
-    import sys
+    import os, sys
     root = ffi.string(lib.capi_root()).decode()
     if not root:
         raise ImportError("there is no runtime/ in a folder above libinloco.so; name its parent in INLOCO_ROOT")
+    if not os.path.isdir(os.path.join(root, "runtime")):  # an installed one must not stand in for it silently
+        raise ImportError(f"there is no runtime/ in INLOCO_ROOT = {root}")
     sys.path.insert(0, root)
     from runtime.capi.bridge import attach
     attach(ffi, lib)
