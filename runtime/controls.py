@@ -5,12 +5,14 @@
     domain=FLAIR        one-hot by the name of a class; hair=Blond,Young sets several
     strength=0.5        numbers, as many as the control has
     mask=mask.png       a picture, stretched from black..white to the control's low..high
+    style=default       the value that it has when it is not given
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import TypeAlias
 
 import numpy as np
 
@@ -19,6 +21,8 @@ from runtime.frames import Array
 from runtime.images import IMAGE_SUFFIXES, read_image
 from runtime.manifest import Control
 
+Encoder: TypeAlias = Callable[[Path], Array]  # a reference picture → the numbers of a control; may raise ControlError
+
 
 def parse_controls(assignments: Sequence[str], controls: Sequence[Control]) -> dict[str, Array]:
     """Every control by name as a float32 array of its shape; those not assigned take their default.
@@ -26,25 +30,43 @@ def parse_controls(assignments: Sequence[str], controls: Sequence[Control]) -> d
     Raises:
         ControlError: a control is unknown or assigned twice, or its value is not allowed.
     """
-    known = {control.name: control for control in controls}
+    values = parse_assignments(assignments, controls)
+    return {control.name: values.get(control.name, default_value(control)) for control in controls}
+
+
+def parse_assignments(
+    assignments: Sequence[str], controls: Sequence[Control], encoders: Mapping[str, Encoder] | None = None
+) -> dict[str, Array]:
+    """The assigned controls by name, as `parse_controls`; `encoders`: control → what computes it from a picture.
+
+    Raises:
+        ControlError: as `parse_controls`.
+    """
     values: dict[str, Array] = {}
     for assignment in assignments:
         name, equals, text = assignment.partition("=")
         if not equals or not text:
             raise ControlError(f"{assignment!r} is not NAME=VALUE, such as domain=FLAIR or z=seed:3")
-        if name not in known:
-            raise ControlError(f"the engine has no control {name!r}; {describe(controls)}")
+        control = control_of(name, controls)
         if name in values:
             raise ControlError(f"control {name!r} is given twice")
-        values[name] = _parse(text, known[name])
-    return {name: values.get(name, default_value(control)) for name, control in known.items()}
+        values[name] = _parse(text, control, (encoders or {}).get(name))
+    return values
+
+
+def control_of(name: str, controls: Sequence[Control]) -> Control:
+    """The control of that name. Raises ControlError, with those there are."""
+    for control in controls:
+        if control.name == name:
+            return control
+    raise ControlError(f"the engine has no control {name!r}; {describe(controls)}")
 
 
 def describe(controls: Sequence[Control]) -> str:
     """The controls of an engine in words, for messages and for `verify`."""
     if not controls:
         return "it takes none"
-    return "it takes " + ", ".join(f"{c.name} ({_allowed(c)})" for c in controls)
+    return "it takes " + ", ".join(f"{c.name} ({allowed(c)})" for c in controls)
 
 
 def default_value(control: Control) -> Array:
@@ -66,12 +88,16 @@ def checked_value(values: Array, control: Control) -> Array:
     return _in_range(np.array(values, np.float32).reshape(control.shape), control)
 
 
-def _parse(text: str, control: Control) -> Array:
+def _parse(text: str, control: Control, encode: Encoder | None) -> Array:
     suffix = Path(text).suffix.lower()
+    if text == "default":
+        return default_value(control)
     if text.startswith("seed:"):
         value = _sample(text.removeprefix("seed:"), control)
     elif suffix == ".npy":
         value = _load(Path(text), control)
+    elif suffix in IMAGE_SUFFIXES and encode is not None:
+        value = checked_value(encode(Path(text)), control)
     elif suffix in IMAGE_SUFFIXES:
         value = _picture(Path(text), control)
     elif any(part in control.names for part in text.split(",")):
@@ -90,7 +116,7 @@ def _sample(text: str, control: Control) -> Array:
     if control.distribution == "uniform":
         low, high = control.low or 0.0, 1.0 if control.high is None else control.high
         return rng.uniform(low, high, control.shape).astype(np.float32)
-    raise ControlError(f"control {control.name!r} has no distribution to draw from: {_allowed(control)}")
+    raise ControlError(f"control {control.name!r} has no distribution to draw from: {allowed(control)}")
 
 
 def _load(path: Path, control: Control) -> Array:
@@ -107,7 +133,7 @@ def _load(path: Path, control: Control) -> Array:
 def _picture(path: Path, control: Control) -> Array:
     """A picture as (1, C, H, W) over low..high."""
     if control.kind not in ("mask", "image") or control.low is None or control.high is None:
-        raise ControlError(f"control {control.name!r} takes no picture: {_allowed(control)}")
+        raise ControlError(f"control {control.name!r} takes no picture: {allowed(control)}")
     _, channels, height, width = control.shape
     try:
         picture = read_image(path, channels)
@@ -122,7 +148,7 @@ def _picture(path: Path, control: Control) -> Array:
 def _classes(names: list[str], control: Control) -> Array:
     """1 at the named classes, 0 elsewhere; or the class's number where the control is a single one."""
     if unknown := [name for name in names if name not in control.names]:
-        raise ControlError(f"control {control.name!r} has no class {unknown[0]!r}: {_allowed(control)}")
+        raise ControlError(f"control {control.name!r} has no class {unknown[0]!r}: {allowed(control)}")
     indices = [control.names.index(name) for name in names]
     size = int(np.prod(control.shape))
     if size == 1:
@@ -136,7 +162,7 @@ def _numbers(text: str, control: Control) -> Array:
     try:
         value = np.array([float(part) for part in text.split(",")], np.float32)
     except ValueError:
-        raise ControlError(f"control {control.name!r} cannot be {text!r}: {_allowed(control)}") from None
+        raise ControlError(f"control {control.name!r} cannot be {text!r}: {allowed(control)}") from None
     return checked_value(value, control)
 
 
@@ -144,11 +170,11 @@ def _in_range(value: Array, control: Control) -> Array:
     low = -np.inf if control.low is None else control.low
     high = np.inf if control.high is None else control.high
     if not np.isfinite(value).all() or value.min() < low or value.max() > high:
-        raise ControlError(f"control {control.name!r} is out of range: {_allowed(control)}")
+        raise ControlError(f"control {control.name!r} is out of range: {allowed(control)}")
     return np.ascontiguousarray(value)
 
 
-def _allowed(control: Control) -> str:
+def allowed(control: Control) -> str:
     """What may be written after `name=`."""
     ways = []
     if control.names:

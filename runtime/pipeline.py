@@ -7,7 +7,7 @@ The engine is opened, used and closed by one thread, as CUDA wants it; so is the
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from threading import Event, Thread
 from time import monotonic
@@ -35,8 +35,9 @@ class Stages:
 
     open_source: Callable[[], Source]
     prepare: Callable[[Frame], Frame]  # to what the engine takes; may raise FrameError
-    open_engine: Callable[[], tuple[Engine, dict[str, Array]]]  # and its inputs beside the frame
+    open_engine: Callable[[], Engine]
     sink: Sink
+    controls: Callable[[], Mapping[str, Array]] = dict  # the engine's inputs beside the frame, asked for before each
 
 
 @dataclass(frozen=True)
@@ -150,7 +151,7 @@ class Pipeline:
         return self._inbox.put(_Item(mark, frame, shot.captured, monotonic()))
 
     def _translate(self) -> None:
-        engine, controls = self._stages.open_engine()
+        engine = self._stages.open_engine()
         try:
             self.backend = engine.backend
             in_flight: deque[_Item] = deque()
@@ -159,7 +160,7 @@ class Pipeline:
                 if item is not None:
                     item.submitted = monotonic()
                     frame = {"frame": item.frame[None]} if engine.manifest.frame else {}
-                    engine.submit(frame | controls)
+                    engine.submit({**frame, **self._stages.controls()})
                     in_flight.append(item)
                 if in_flight and (item is None or len(in_flight) == engine.depth):
                     self._collect(engine, in_flight.popleft())

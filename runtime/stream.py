@@ -2,6 +2,7 @@
 
     python -m runtime.stream --engine cyclegan_int8.onnx --camera 0
     python -m runtime.stream --engine cyclegan_fp16.plan --source rtsp://10.0.0.7/line --sink out.mp4
+    python -m runtime.stream --engine munit.onnx --camera 0 --control style=seed:3 --control-stdin
 """
 
 from __future__ import annotations
@@ -18,11 +19,12 @@ from types import FrameType
 from typing import Any
 
 from runtime import sinks, sources
-from runtime.controls import parse_controls
+from runtime.control_board import ControlBoard
+from runtime.control_lines import opened
 from runtime.engine import BACKENDS, Engine, open_engine
 from runtime.errors import DONE, EngineError, FrameError, run_command
 from runtime.fit import FITS, fit_frame
-from runtime.frames import Array, Frame
+from runtime.frames import Frame
 from runtime.manifest import ImagePort, Manifest, read_manifest
 from runtime.pipeline import Mode, Pipeline, Stages
 from runtime.report import check_folder, latency_table, write_report
@@ -40,6 +42,8 @@ class StreamOptions:
     sink: str  # URI, as in runtime/sinks
     backend: str | None = None  # None: the manifest's
     controls: tuple[str, ...] = ()  # NAME=VALUE, as in runtime/controls.py
+    control_file: Path | None = None  # of such lines; what is written there later holds from the next frame on
+    control_stdin: bool = False  # such lines from standard input, likewise
     realtime: bool | None = None  # None: cameras are, files are not
     frames: int | None = None
     fit: str = "letterbox"
@@ -54,7 +58,17 @@ def stream(options: StreamOptions, show_status: bool = False) -> dict[str, Any]:
     sentence, with nothing left behind, for whatever is wrong.
     """
     manifest = read_manifest(options.engine)
-    pipeline = build_pipeline(options, manifest)
+    board = ControlBoard(manifest.controls, options.controls)
+    with opened(board, options.control_file, sys.stdin if options.control_stdin else None):
+        pipeline = build_pipeline(options, manifest, board)
+        _run(pipeline, show_status)
+    summary = _summary(pipeline, options, manifest) | {"controls": board.describe()}
+    if options.report is not None:
+        write_report(options.report, summary, pipeline.stats)
+    return summary
+
+
+def _run(pipeline: Pipeline, show_status: bool) -> None:
     handlers = _stop_on_signals(pipeline)
     try:
         pipeline.run(partial(_print_status, pipeline) if show_status else _silent)
@@ -63,17 +77,12 @@ def stream(options: StreamOptions, show_status: bool = False) -> dict[str, Any]:
             signal.signal(number, handler)
         if show_status:
             print(file=sys.stderr)
-    summary = _summary(pipeline, options, manifest)
-    if options.report is not None:
-        write_report(options.report, summary, pipeline.stats)
-    return summary
 
 
-def build_pipeline(options: StreamOptions, manifest: Manifest) -> Pipeline:
+def build_pipeline(options: StreamOptions, manifest: Manifest, board: ControlBoard) -> Pipeline:
     """Check what can be checked without loading a vendor library or opening a camera, and join the stages."""
     if options.backend is not None and options.backend not in BACKENDS:
         raise EngineError(f"unknown backend {options.backend!r}; there are {', '.join(BACKENDS)}")
-    controls = parse_controls(options.controls, manifest.controls)
     if options.report is not None:
         check_folder(options.report)
     # A generator of noise takes no frame; it is driven at the size that it draws.
@@ -82,8 +91,9 @@ def build_pipeline(options: StreamOptions, manifest: Manifest) -> Pipeline:
     stages = Stages(
         open_source=partial(sources.open_source, options.source, port, stopping),
         prepare=partial(_prepare, port=port, fit=None if tiled else options.fit),
-        open_engine=partial(_open_engine, options, controls, tiled),
+        open_engine=partial(_open_engine, options, tiled),
         sink=sinks.open_sink(options.sink),
+        controls=board.values,
     )
     realtime = sources.is_live(options.source) if options.realtime is None else options.realtime
     return Pipeline(stages, Mode(realtime, options.frames, options.compare), stopping)
@@ -98,11 +108,9 @@ def _prepare(frame: Frame, port: ImagePort, fit: str | None) -> Frame:
     return frame if fit is None else fit_frame(frame, port.height, port.width, fit)
 
 
-def _open_engine(
-    options: StreamOptions, controls: dict[str, Array], tiled: bool
-) -> tuple[Engine, dict[str, Array]]:
+def _open_engine(options: StreamOptions, tiled: bool) -> Engine:
     engine = open_engine(options.engine, options.backend)
-    return (TiledEngine(engine) if tiled else engine), controls
+    return TiledEngine(engine) if tiled else engine
 
 
 def _stop_on_signals(pipeline: Pipeline) -> dict[int, Any]:
@@ -164,6 +172,8 @@ def _parser() -> argparse.ArgumentParser:
     add("--sink", metavar="URI", help="where they go (default: a window)")
     add("--backend", help=f"instead of the manifest's: {', '.join(BACKENDS)}")
     add("--control", action="append", default=[], metavar="NAME=VALUE", help="z=seed:3, style=f.npy, domain=FLAIR")
+    add("--control-file", type=Path, metavar="FILE", help="NAME=VALUE lines, applied whenever the file changes")
+    add("--control-stdin", action="store_true", help="NAME=VALUE lines from standard input, while the stream runs")
     mode = parser.add_mutually_exclusive_group()
     mode.add_argument("--realtime", action="store_true", default=None, help="newest frame wins (cameras)")
     mode.add_argument("--lossless", action="store_false", dest="realtime", help="drop nothing (files)")
@@ -195,6 +205,8 @@ def _options(arguments: argparse.Namespace) -> StreamOptions:
         sink=arguments.sink or "display:",
         backend=arguments.backend,
         controls=tuple(arguments.control),
+        control_file=arguments.control_file,
+        control_stdin=arguments.control_stdin,
         realtime=arguments.realtime,
         frames=arguments.frames,
         fit=arguments.fit,

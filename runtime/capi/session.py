@@ -22,11 +22,11 @@ from time import perf_counter
 import numpy as np
 
 from runtime.capi.worker import Job, LateError, Worker
-from runtime.controls import checked_value, parse_controls
+from runtime.control_board import ControlBoard
 from runtime.engine import Engine, infer, open_engine
-from runtime.errors import ControlError, EngineError, InlocoError
+from runtime.errors import EngineError, InlocoError
 from runtime.frames import Array, Frame
-from runtime.manifest import Control, read_manifest
+from runtime.manifest import read_manifest
 from runtime.stats import Distribution
 
 THREAD_BOUND = {"tensorrt", "tensorrt-rtx"}
@@ -74,17 +74,22 @@ class Session:
         self._engine: Engine = self._worker.engine if self._worker else opening()
         self.backend = self._engine.backend
         self.manifest = self._engine.manifest
-        self.controls: Mapping[str, Array] = parse_controls([], self.manifest.controls)
+        self._board = ControlBoard(self.manifest.controls)
         self._names = [port.name for port in self.manifest.translated]
         self._frame_name = self.manifest.frame.name if self.manifest.frame else ""
 
+    @property
+    def controls(self) -> dict[str, Array]:
+        """The values of now; jobs in flight keep theirs."""
+        return self._board.values()
+
     def set_control(self, name: str, text: str) -> None:
         """As `--control name=text`. Raises ControlError."""
-        self._set(name, parse_controls([f"{name}={text}"], [self._control(name)])[name])
+        self._board.set(f"{name}={text}")
 
     def set_values(self, name: str, values: Array) -> None:
         """Set all numbers of a control. Raises ControlError."""
-        self._set(name, checked_value(values, self._control(name)))
+        self._board.put(name, values)
 
     def translate(self, frame: Frame | None, pictures: Sequence[Array], deadline_ms: int = 0) -> None:
         """Write the translation of `frame` into `pictures`, which have the sizes of the engine's outputs.
@@ -207,17 +212,6 @@ class Session:
                 self.late += 1
             else:
                 self.failed += 1
-
-    def _set(self, name: str, value: Array) -> None:
-        with self._counting:
-            self.controls = {**self.controls, name: value}  # anew: jobs in flight keep theirs
-
-    def _control(self, name: str) -> Control:
-        for control in self.manifest.controls:
-            if control.name == name:
-                return control
-        names = ", ".join(control.name for control in self.manifest.controls)
-        raise ControlError(f"the engine has no control {name!r}; it has {names or 'none'}")
 
     def _refuse_own_callback(self) -> None:
         if self._worker and self._worker.is_current():

@@ -175,7 +175,7 @@ def test_closing_refuses_what_comes_after(opened: Opened) -> None:
 
 
 def test_controls_are_checked_and_reach_the_engine(opened: Opened) -> None:
-    with pytest.raises(ControlError, match="it has strength"):
+    with pytest.raises(ControlError, match="it takes strength"):
         opened.session.set_values("style", np.zeros(1, np.float32))
     with pytest.raises(ControlError, match="out of range"):
         opened.session.set_control("strength", "2")

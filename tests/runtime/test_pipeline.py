@@ -114,9 +114,9 @@ class Album:
 def run(camera: Camera, album: Album, mode: Mode | None = None, **engine: float) -> tuple[Pipeline, SlowEngine | None]:
     made: list[SlowEngine] = []
 
-    def open_engine() -> tuple[SlowEngine, dict[str, Array]]:
+    def open_engine() -> SlowEngine:
         made.append(SlowEngine(**engine))  # type: ignore[arg-type]
-        return made[0], {}
+        return made[0]
 
     pipeline = Pipeline(Stages(lambda: camera, lambda frame: frame, open_engine, album), mode or Mode())
     try:
@@ -195,7 +195,7 @@ def test_a_frame_that_does_not_fit_is_an_error_of_the_stream() -> None:
 
     album = Album()
     with pytest.raises(FrameError, match="too large"):
-        Pipeline(Stages(lambda: Camera(3), refuse, lambda: (SlowEngine(), {}), album), Mode()).run()
+        Pipeline(Stages(lambda: Camera(3), refuse, SlowEngine, album), Mode()).run()
     assert album.ends == ["abort"]
 
 
