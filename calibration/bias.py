@@ -24,10 +24,16 @@ from runtime.frames import Array
 
 
 def shifts(
-    model: ModelProto, layers: list[str], ranges: Mapping[str, float], samples: Samples, quiet: bool = False
+    model: ModelProto,
+    layers: list[str],
+    ranges: Mapping[str, float],
+    samples: Samples,
+    weight_bits: int = 7,
+    quiet: bool = False,
 ) -> dict[str, Array]:
     """Layer → (C,) mean over frames and pixels of its rounded output minus its exact output."""
-    graph = Graph(_side_by_side(model, layers, ranges), [f"{name}_shift" for name in layers])
+    rounded = quantise(model, layers, ranges, weight_bits)
+    graph = Graph(_side_by_side(model, rounded, layers), [f"{name}_shift" for name in layers])
     total: dict[str, Array] = {}
     for index in tqdm(range(len(samples)), desc="correcting biases", unit="frame", disable=quiet):
         for name, value in graph(samples[index]).items():
@@ -54,11 +60,10 @@ def corrected(model: ModelProto, shift: Mapping[str, Array]) -> ModelProto:
     return rebuilt(model, nodes, added)
 
 
-def _side_by_side(model: ModelProto, layers: list[str], ranges: Mapping[str, float]) -> ModelProto:
+def _side_by_side(model: ModelProto, rounded: ModelProto, layers: list[str]) -> ModelProto:
     """The fp32 graph, and beside each layer its rounded twin on the same input, with the mean of their
     difference."""
     wiring = Wiring(model)
-    rounded = quantise(model, layers, ranges)
     twins = {name: node for name, node in Wiring(rounded).nodes.items() if name in set(layers)}
     pairs = [node for node in rounded.graph.node if node.op_type in ("QuantizeLinear", "DequantizeLinear")]
     beside = []

@@ -55,13 +55,14 @@ class Int8:
     ranges: Mapping[str, float]
     bias_shifts: Mapping[str, Array]
     halves: tuple[str, ...]  # layers that are safe in FP16
+    weight_bits: int
 
     def build(self, kept: Collection[str] = ()) -> ModelProto:
         inside = [name for name in self.layers if name not in kept]
         exact = corrected(
             self.model, {name: self.bias_shifts[name] for name in inside if name in self.bias_shifts}
         )
-        graph = int8.quantise(exact, inside, self.ranges)
+        graph = int8.quantise(exact, inside, self.ranges, self.weight_bits)
         return fp16.cast_nodes(graph, [name for name in self.halves if name not in inside])
 
 
@@ -79,6 +80,7 @@ class Measured:
     layers: tuple[str, ...]
     histograms: Mapping[str, Histogram]
     halves: tuple[str, ...]
+    weight_bits: int
 
 
 def measure_int8(model: ModelProto, policy: int8.Policy, samples: Samples, quiet: bool = False) -> Measured:
@@ -105,11 +107,13 @@ def measure_int8(model: ModelProto, policy: int8.Policy, samples: Samples, quiet
     )
     safe = set(fp16.safe_nodes(model, histograms))
     halves = tuple(name for name in fp16.layers(model) if name in safe)
-    return Measured(model, tuple(layers), histograms, halves)
+    return Measured(model, tuple(layers), histograms, halves, policy.weight_bits)
 
 
 def int8_candidate(measured: Measured, method: str, samples: Samples | None, quiet: bool = False) -> Int8:
     """Ranges by a method of `methods.METHODS`, biases corrected on `samples` (None: left as trained)."""
     ranges = {name: METHODS[method](histogram) for name, histogram in measured.histograms.items()}
-    moved = {} if samples is None else shifts(measured.model, list(measured.layers), ranges, samples, quiet)
-    return Int8(measured.model, measured.layers, ranges, moved, measured.halves)
+    bits, moved = measured.weight_bits, {}
+    if samples is not None:
+        moved = shifts(measured.model, list(measured.layers), ranges, samples, bits, quiet)
+    return Int8(measured.model, measured.layers, ranges, moved, measured.halves, bits)

@@ -22,6 +22,9 @@ from runtime.frames import Array
 
 # The index of the output channel in a weight; transposed convolutions store (Cin, Cout / groups, kH, kW).
 WEIGHT_AXIS = {"Conv": 0, "ConvTranspose": 1}
+# The largest weight code by its bits. x86 CPUs without VNNI sum the products of two neighbouring uint8 activations
+# and int8 weights in 16 bits, which saturate: 2 · 255 · 64 fits, 2 · 255 · 127 does not. GPUs and VNNI sum in 32.
+WEIGHT_LEVELS = {7: 64, 8: LEVELS}
 
 
 @dataclass(frozen=True)
@@ -32,6 +35,7 @@ class Policy:
     transposed: bool = (
         False  # transposed convolutions too; their INT8 kernels are weak, or absent, on NVIDIA devices
     )
+    weight_bits: int = 7  # 7 is exact on every CPU; 8 is finer by half, where sums have 32 bits
 
 
 def candidates(model: ModelProto, policy: Policy) -> list[str]:
@@ -58,7 +62,9 @@ def activations(model: ModelProto, layers: Iterable[str]) -> list[str]:
     )
 
 
-def quantise(model: ModelProto, layers: Iterable[str], ranges: Mapping[str, float]) -> ModelProto:
+def quantise(
+    model: ModelProto, layers: Iterable[str], ranges: Mapping[str, float], weight_bits: int = 7
+) -> ModelProto:
     """The prepared fp32 graph with `layers` in INT8; `ranges` gives the range of each of `activations`."""
     wiring = Wiring(model)
     wanted = set(layers)
@@ -76,7 +82,8 @@ def quantise(model: ModelProto, layers: Iterable[str], ranges: Mapping[str, floa
             renamed[name] = done[name]
         if node.name in wanted:
             weight = node.input[1]
-            renamed[weight] = _insert_weight(weight, wiring.array(weight), _axis(node), (nodes, added, done))
+            rounded = quantised_weight(wiring.array(weight), _axis(node), weight_bits)
+            renamed[weight] = _insert_weight(weight, rounded, _axis(node), (nodes, added, done))
         node.input[:] = [renamed.get(name, name) for name in node.input]
         nodes.append(node)
     return rebuilt(model, nodes, added)
@@ -158,13 +165,16 @@ def _insert_pair(name: str, limit: float, nodes: list[NodeProto], added: list[Te
 
 
 def _insert_weight(
-    name: str, weight: Array, axis: int, into: tuple[list[NodeProto], list[TensorProto], dict[str, str]]
+    name: str,
+    rounded: tuple[Array, Array],
+    axis: int,
+    into: tuple[list[NodeProto], list[TensorProto], dict[str, str]],
 ) -> str:
     nodes, added, done = into
     key = f"{name}@{axis}"
     if key not in done:
         done[key] = f"{name}_dq{axis}"
-        codes, scales = quantised_weight(weight, axis)
+        codes, scales = rounded
         names = [f"{name}_q{axis}", f"{name}_scale{axis}", f"{name}_zero{axis}"]
         values = (codes, scales, np.zeros(scales.shape, np.int8))
         added += [numpy_helper.from_array(value, title) for value, title in zip(values, names, strict=True)]
@@ -175,13 +185,14 @@ def _insert_weight(
     return done[key]
 
 
-def quantised_weight(weight: Array, axis: int) -> tuple[Array, Array]:
+def quantised_weight(weight: Array, axis: int, bits: int = 7) -> tuple[Array, Array]:
     """int8 codes and float32 scales of a weight: one scale per index of `axis`, or a single one for axis
     -1."""
+    levels = WEIGHT_LEVELS[bits]
     others = tuple(i for i in range(weight.ndim) if i != axis) if axis >= 0 else None
     largest = np.abs(weight).max(axis=others, keepdims=True)
-    scales = np.where(largest > 0, largest / LEVELS, 1.0).astype(
+    scales = np.where(largest > 0, largest / levels, 1.0).astype(
         np.float32
     )  # an unused channel: any scale does
-    codes = np.clip(np.round(weight / scales), -LEVELS, LEVELS).astype(np.int8)
+    codes = np.clip(np.round(weight / scales), -levels, levels).astype(np.int8)
     return codes, scales.reshape(-1) if axis >= 0 else scales.reshape(())

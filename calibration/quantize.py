@@ -17,7 +17,7 @@ from typing import Any
 from calibration.controls import is_sampled
 from calibration.frames import list_text
 from calibration.gate import DEFAULTS, adjusted, verdict
-from calibration.int8 import Policy
+from calibration.int8 import WEIGHT_LEVELS, Policy
 from calibration.methods import METHODS
 from calibration.output import check_writable, write_graph
 from calibration.procedure import Data, Outcome, Settings, gather, load_graph, quantise_graph, refuse
@@ -35,6 +35,7 @@ def new_manifest(manifest: Manifest, outcome: Outcome, settings: Settings, graph
         decisions |= {
             "ends": "int8" if settings.policy.ends else "fp16",
             "transposed": "int8" if settings.policy.transposed else "fp16",
+            "weight_bits": str(settings.policy.weight_bits),
             "bias_correction": "on" if settings.correct_biases else "off",
         }
     return replace(
@@ -150,6 +151,13 @@ def _add_precision_options(parser: argparse.ArgumentParser) -> None:
         default="fp16",
         help="transposed convolutions of an INT8 graph; default fp16, the safe one",
     )
+    group.add_argument(
+        "--weight-bits",
+        type=int,
+        choices=sorted(WEIGHT_LEVELS),
+        default=7,
+        help="of INT8 weights; 7 cannot overflow on any CPU, 8 is finer, for GPUs and CPUs with VNNI; default 7",
+    )
     group.add_argument("--no-bias-correction", dest="correct_biases", action="store_false")
     group.add_argument("--explain", action="store_true", help="rank the layers that cost the quality")
     group.add_argument(
@@ -188,7 +196,7 @@ def settings_of(options: argparse.Namespace) -> Settings:
         seed=options.seed,
         fit=options.fit,
         method=options.method,
-        policy=Policy(options.ends == "int8", options.transposed == "int8"),
+        policy=Policy(options.ends == "int8", options.transposed == "int8", options.weight_bits),
         correct_biases=options.correct_biases,
         explain=options.explain,
         keep=keep,

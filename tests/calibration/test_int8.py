@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +22,9 @@ from calibration.ranges import measure
 from calibration.relabel import relabel_u8
 from calibration.samples import Samples
 from calibration.wiring import Wiring, prepared
+from runtime.engine import infer, open_engine
 from runtime.images import list_images
-from runtime.manifest import ImagePort, Manifest
+from runtime.manifest import ImagePort, Manifest, file_sha256, write_manifest
 
 SIZE = 48
 EVERYTHING = int8.Policy(ends=True, transposed=True)
@@ -79,16 +81,18 @@ def test_weights_are_int8_per_output_channel_and_biases_stay_float(
         assert axis == (1 if layer.op_type == "ConvTranspose" else 0)
         codes, scales = wiring.array(dequantise.input[0]), wiring.array(dequantise.input[1])
         assert codes.dtype == np.int8
-        assert codes.min() >= -127
+        assert np.abs(codes.astype(int)).max() <= 64
         assert scales.shape == (codes.shape[axis],)
         assert wiring.constants[layer.input[2]].data_type == TensorProto.FLOAT
 
 
-def test_rounded_weights_are_within_half_a_step() -> None:
+@pytest.mark.parametrize("bits", [7, 8])
+def test_rounded_weights_are_within_half_a_step(bits: int) -> None:
     weight = np.random.default_rng(0).standard_normal((5, 4, 3, 3)).astype(np.float32)
     weight[2] = 0
     for axis, shape in ((0, (-1, 1, 1, 1)), (1, (1, -1, 1, 1)), (-1, ())):
-        codes, scales = int8.quantised_weight(weight, axis)
+        codes, scales = int8.quantised_weight(weight, axis, bits)
+        assert np.abs(codes.astype(int)).max() == int8.WEIGHT_LEVELS[bits]
         restored = codes * scales.reshape(shape)
         assert (np.abs(restored - weight) <= scales.reshape(shape) / 2 + 1e-7).all()
 
@@ -146,6 +150,31 @@ def test_backends_agree_and_every_quantised_convolution_runs_in_int8(
     }
     assert len(precisions) == len(int8.candidates(prepared(generator), policy))
     assert set(precisions.values()) <= {"u8", "i8"}
+
+
+@pytest.mark.parametrize("backend", ["openvino", "onnxruntime"])
+def test_sums_of_the_largest_codes_overflow_on_no_cpu(builder: Any, tmp_path: Path, backend: str) -> None:
+    """Without VNNI, 8-bit weights saturate in 16-bit sums here and give a wrong picture; 7 bits cannot."""
+    g, channels = builder, 32
+    ones = g.constant(np.ones((channels, 3, 1, 1)) / 3)
+    full = g.add("Relu", g.add("Conv", g.picture(), ones, name="first", kernel_shape=[1, 1]))
+    last = g.constant(np.ones((3, channels, 1, 1)) / channels / 2)
+    for name in ("middle", "behind"):
+        full = g.add("Conv", full, g.constant(np.ones((channels, channels, 1, 1)) / channels), name=name)
+    model = prepared(g.finish(g.add("Conv", full, last, name="last")))
+    layers = ["middle", "behind"]
+    made = int8.quantise(model, layers, dict.fromkeys(int8.activations(model, layers), 1.0))
+    path = tmp_path / "largest.onnx"
+    onnx.save(made if backend == "openvino" else relabel_u8(made), path)
+    port = ImagePort("frame", SIZE, SIZE, 3)
+    manifest = Manifest(path.name, {"engine": file_sha256(path)}, frame=port, translated=(port,))
+    write_manifest(manifest, path)
+    frame = np.full((1, SIZE, SIZE, 3), 255, np.uint8)
+    with closing(open_engine(path, backend)) as engine:
+        picture = infer(engine, {"frame": frame})["translated"]
+    wanted = Graph(made)({"frame": frame})["translated"]
+    assert wanted.min() == wanted.max() == 191  # (0.5 + 1) · 127.5, rounded
+    assert np.abs(picture.astype(int) - wanted).max() <= 1
 
 
 def test_the_u8_relabelling_gives_the_same_picture(
