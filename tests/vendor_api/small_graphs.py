@@ -185,7 +185,10 @@ class _Frames(CalibrationDataReader):  # type: ignore[misc]
 
 
 def quantised(model: onnx.ModelProto) -> onnx.ModelProto:
-    """INT8 as TensorRT takes it: symmetric activations, per-channel weights, no quantised bias; 7-bit weights, exact on CPUs without VNNI."""
+    """INT8 as TensorRT takes it: symmetric activations, per-channel weights, no quantised bias.
+
+    Weights have 7 bits, which CPUs without VNNI sum without overflow.
+    """
     options = {"ActivationSymmetric": True, "WeightSymmetric": True, "QuantizeBias": False}
     with tempfile.TemporaryDirectory() as folder:
         target = Path(folder) / "int8.onnx"
