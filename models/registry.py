@@ -40,6 +40,7 @@ SYSTEMS = {
     "negcut": "models.systems.negcut:NegCut",
     "dtn": "models.systems.dtn:Dtn",
     "cogan": "models.systems.cogan:CoGan",
+    "init": "models.systems.init:Init",
     "sincut": "models.systems.sincut:SinCut",
 }
 

@@ -37,6 +37,7 @@ ONLY: dict[str, dict[str, Any]] = {
     "stargan": {"attributes": [], "critic_layers": 3},
     "nice_gan": {"critic_width": 2, "size": 96},  # the least for its 286-px critic
     "ugatit": {"critic_width": 2, "size": 96},
+    "init": {"critic_scales": 2, "object_scales": 1, "object_size": 16, "instances": 2},
     "cogan": {"size": 28, "critic_channels": [4, 4, 8]},
     "sincut": {"width": 1, "critic_width": 1, "blocks": 4, "patches": 1},
 }

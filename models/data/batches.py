@@ -42,6 +42,14 @@ class TwoImages(Batch):
 
 
 @dataclass(frozen=True)
+class TwoBoxed(TwoImages):
+    """Unpaired translation of images with boxes around their instances, the greatest first; empty slots are all 0."""
+
+    boxes_a: Tensor  # (N, S, 5): x1 y1 x2 y2 in pixels from the image's corner, and 1
+    boxes_b: Tensor  # (N, S, 5)
+
+
+@dataclass(frozen=True)
 class Pair(Batch):
     """Paired translation: `target` is registered with `source`, which may be a fraction of its size."""
 

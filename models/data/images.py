@@ -75,30 +75,56 @@ class View:
     def take(self, pixels: Pixels, drawn: Crop) -> Pixels:
         """Zoom, resize, crop at the drawn position, mirror; (size, size, C)."""
         pixels = self._resize(_zoomed(pixels, drawn.zoom) if drawn.zoom else pixels)
-        top = round(drawn.top * (pixels.shape[0] - self.size))
-        left = round(drawn.left * (pixels.shape[1] - self.size))
+        top, left = self._corner(pixels.shape, drawn)
         crop = pixels[top : top + self.size, left : left + self.size]
         return crop[:, ::-1] if drawn.mirror else crop
 
-    def _resize(self, pixels: Pixels) -> Pixels:
-        shorter = min(pixels.shape[:2])
+    def place(self, boxes: NDArray[np.float64], shape: tuple[int, ...], drawn: Crop) -> NDArray[np.float64]:
+        """(n, 4) boxes x1 y1 x2 y2 of an image of this shape → where `take` shows them; they may reach outside."""
+        corners, (height, width) = boxes.reshape(-1, 2, 2), shape[:2]
+        if drawn.zoom:
+            top, left, part_h, part_w = _part(shape, drawn.zoom)
+            corners = (corners - (left, top)) * (width / part_w, height / part_h)
+        tall, wide = self._resized(shape)
+        top, left = self._corner((tall, wide), drawn)
+        corners = corners * (wide / width, tall / height) - (left, top)
+        if drawn.mirror:
+            corners = np.stack([self.size - corners[:, ::-1, 0], corners[:, :, 1]], axis=2)
+        return corners.reshape(-1, 4)
+
+    def _corner(self, shape: tuple[int, ...], drawn: Crop) -> tuple[int, int]:
+        return round(drawn.top * (shape[0] - self.size)), round(drawn.left * (shape[1] - self.size))
+
+    def _resized(self, shape: tuple[int, ...]) -> tuple[int, int]:
+        shorter = min(shape[:2])
         wanted = max(self.load_size or shorter, self.size)
-        if shorter == wanted:
+        height, width = (max(wanted, round(side * wanted / shorter)) for side in shape[:2])
+        return height, width
+
+    def _resize(self, pixels: Pixels) -> Pixels:
+        height, width = self._resized(pixels.shape)
+        if (height, width) == pixels.shape[:2]:
             return pixels
-        height, width = (max(wanted, round(side * wanted / shorter)) for side in pixels.shape[:2])
-        way = cv2.INTER_AREA if wanted < shorter else cv2.INTER_CUBIC
+        way = cv2.INTER_AREA if height < pixels.shape[0] else cv2.INTER_CUBIC
         resized = cv2.resize(np.ascontiguousarray(pixels), (width, height), interpolation=way)
         return resized.reshape(height, width, -1)
 
 
 def _zoomed(pixels: Pixels, drawn: tuple[float, ...]) -> Pixels:
-    """A part of 0.8 to 1 of the area, of 0.9 to 1.1 times the sides' ratio, stretched to the whole (StarGAN v2)."""
+    """The drawn part, stretched to the whole."""
     height, width = pixels.shape[:2]
-    share, stretch = math.sqrt(0.8 + 0.2 * drawn[0]), math.sqrt(0.9 + 0.2 * drawn[1])
-    part_h, part_w = min(height, round(height * share / stretch)), min(width, round(width * share * stretch))
-    top, left = round(drawn[2] * (height - part_h)), round(drawn[3] * (width - part_w))
+    top, left, part_h, part_w = _part(pixels.shape, drawn)
     part = np.ascontiguousarray(pixels[top : top + part_h, left : left + part_w])
     return cv2.resize(part, (width, height), interpolation=cv2.INTER_LINEAR).reshape(height, width, -1)
+
+
+def _part(shape: tuple[int, ...], drawn: tuple[float, ...]) -> tuple[int, int, int, int]:
+    """Top, left, height and width of a part of 0.8 to 1 of the area, of 0.9 to 1.1 times the sides' ratio (StarGAN
+    v2)."""
+    height, width = shape[:2]
+    share, stretch = math.sqrt(0.8 + 0.2 * drawn[0]), math.sqrt(0.9 + 0.2 * drawn[1])
+    part_h, part_w = min(height, round(height * share / stretch)), min(width, round(width * share * stretch))
+    return round(drawn[2] * (height - part_h)), round(drawn[3] * (width - part_w)), part_h, part_w
 
 
 class ImageFolder:

@@ -29,7 +29,7 @@ class DataConfig:
     channels: int = 3  # 3 = colour, 1 = gray
     domains: tuple[str, ...] = ()  # of a data set with labels: the names of its class folders
     attributes: tuple[str, ...] = ()  # of a data set with an attribute list: the ones to learn
-    instances: int = 4  # of an image with masks: how many, the greatest first
+    instances: int = 4  # of an image with masks or boxes: how many, the greatest first
     cache_mib: int = 1024  # decoded images kept in memory
 
 

@@ -41,6 +41,10 @@ def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
         spots = np.zeros_like(picture)
         spots[10:60, 20:50], spots[80:110, 70:130] = 255, 255
         versions |= {"trainA_mask": spots, "trainB_mask": spots[::-1]}
+        for side in ("trainA", "trainB"):  # a box in every crop of 32 px
+            (root / f"{side}_boxes").mkdir(exist_ok=True)
+            boxes = [f"{x} {y} {x + 14} {y + 14} spot" for x in range(0, 120, 18) for y in range(0, 110, 18)]
+            (root / f"{side}_boxes" / f"{k}.txt").write_text("\n".join(boxes), encoding="utf-8")
         for folder, version in versions.items():
             (root / folder).mkdir(parents=True, exist_ok=True)
             cv2.imwrite(str(root / folder / f"{k}.png"), version)
