@@ -46,7 +46,7 @@ def candidates(model: ModelProto, policy: Policy) -> list[str]:
         for node in model.graph.node
         if node.op_type in WEIGHT_AXIS and _has_constant_weight(wiring, node)
     ]
-    spared = set() if policy.ends else {node.name for node in layers if _is_end(wiring, node)}
+    spared = {node.name for node in layers if _is_spared(wiring, node, policy)}
     return [
         node.name
         for node in layers
@@ -101,9 +101,11 @@ def _axis(node: NodeProto) -> int:
     return WEIGHT_AXIS[node.op_type]
 
 
-def _is_end(wiring: Wiring, node: NodeProto) -> bool:
-    """Whether no other convolution lies before, or none behind, a convolution."""
-    return not (_reaches_layer(wiring, node, before=True) and _reaches_layer(wiring, node, before=False))
+def _is_spared(wiring: Wiring, node: NodeProto, policy: Policy) -> bool:
+    """Whether a convolution is first or last, and those are spared; one that is both, as in a skip around the network,
+    carries the picture itself and is always spared."""
+    inner = [_reaches_layer(wiring, node, before) for before in (True, False)]
+    return not any(inner) if policy.ends else not all(inner)
 
 
 def _reaches_layer(wiring: Wiring, node: NodeProto, before: bool) -> bool:

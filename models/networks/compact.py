@@ -12,8 +12,10 @@ from torch.nn import functional as F
 
 from models.blocks.init import init_kaiming
 from models.blocks.norm import norm
+from models.errors import ConfigError
 
 SLOPE = 0.2  # of LeakyReLU, free in every INT8 backend
+SCALE = 4  # of the stem's stride and the head's sub-pixels
 
 
 class CompactBlock(nn.Module):
@@ -35,9 +37,12 @@ class CompactGenerator(nn.Module):
     """(N, channels_in, H, W) → (N, channels_out, H, W); H and W multiples of 4, or of 8 when `deep_blocks` > 0.
 
     `skip` adds the input, scaled and shifted per channel, to the output, so that the body learns a residual: for
-    restoration, where the picture stays itself. With `skip_pool` = n the input is averaged over n×n pixels first: the
-    body then adds the detail of a noisy picture, which is easier than to take its noise away. Without `skip` the output
-    ends in tanh.
+    restoration, where the picture stays itself. With `skip_pool` = 4 the input is averaged over 4×4 pixels first and
+    enlarged again: the body then adds the detail of a noisy picture, which is easier than to take its noise away.
+    Without `skip` the output ends in tanh.
+
+    Raises:
+        ConfigError: `skip_pool` is not 1 or 4.
     """
 
     def __init__(
@@ -46,29 +51,38 @@ class CompactGenerator(nn.Module):
         skip_pool: int = 1,
     ) -> None:  # fmt: skip
         super().__init__()
+        if skip_pool not in (1, SCALE):
+            raise ConfigError(f"skip_pool = {skip_pool}: the skip takes the input (1) or its means ({SCALE})")
         self.skip, self.skip_pool = skip, skip_pool
         if skip:
             self.gain = nn.Parameter(torch.ones(1, channels_out, 1, 1))
             self.offset = nn.Parameter(torch.zeros(1, channels_out, 1, 1))
-        self.stem = nn.Sequential(nn.Conv2d(channels_in, width, 4, stride=4), nn.LeakyReLU(SLOPE))
+            self.enlarge = BilinearShuffle(channels_out) if skip_pool > 1 else nn.Identity()
+        self.stem = nn.Sequential(nn.Conv2d(channels_in, width, SCALE, stride=SCALE), nn.LeakyReLU(SLOPE))
         half = blocks // 2 if deep_blocks else blocks
         body: list[nn.Module] = [CompactBlock(width, norm_kind) for _ in range(half)]
         if deep_blocks:
             body += [_deep_stage(width, deep_width or 2 * width, deep_blocks, norm_kind)]
             body += [CompactBlock(width, norm_kind) for _ in range(blocks - half)]
         self.body = nn.Sequential(*body)
-        self.head = nn.Sequential(nn.Conv2d(width, channels_out * 16, 3, padding=1), nn.PixelShuffle(4))
+        self.head = nn.Sequential(nn.Conv2d(width, channels_out * SCALE**2, 3, padding=1), nn.PixelShuffle(SCALE))
         self._initialise()
 
     def forward(self, x: Tensor) -> Tensor:
-        y: Tensor = self.head(self.body(self.stem(x)))
+        conv, shuffle = self.head
+        y: Tensor = conv(self.body(self.stem(x)))
+        if not self.skip:
+            picture: Tensor = shuffle(torch.tanh(y))
+            return picture
         # The residual is bounded, to what turns black into white, because two unbounded generators can run away.
-        return self.base(x) * self.gain + self.offset + 2 * torch.tanh(y / 2) if self.skip else torch.tanh(y)
+        residual, base = 2 * torch.tanh(y / 2), self.pooled(x) * self.gain + self.offset
+        # Sub-pixels are added while they are channels: the picture is shuffled once.
+        picture = base + shuffle(residual) if self.skip_pool == 1 else shuffle(self.enlarge(base) + residual)
+        return picture
 
-    def base(self, x: Tensor) -> Tensor:
-        """What the skip scales and shifts: the input, or its n×n means, bilinearly enlarged. (N, C, H, W) → same."""
-        n = self.skip_pool
-        return x if n == 1 else F.interpolate(F.avg_pool2d(x, n), scale_factor=n, mode="bilinear")
+    def pooled(self, x: Tensor) -> Tensor:
+        """What the skip scales and shifts: the input, or its means. (N, C, H, W) → same, or (N, C, H/4, W/4)."""
+        return x if self.skip_pool == 1 else F.avg_pool2d(x, self.skip_pool)
 
     @torch.no_grad()
     def match_domains(self, source: Tensor, target: Tensor) -> None:
@@ -76,7 +90,7 @@ class CompactGenerator(nn.Module):
 
         Both (N, C, H, W), unpaired. Reinhard et al., "Color transfer between images", 2001, without their colour space.
         """
-        axes, source = (0, 2, 3), self.base(source)
+        axes, source = (0, 2, 3), self.pooled(source)
         gain = target.std(axes, keepdim=True) / source.std(axes, keepdim=True).clamp_min(1e-3)
         self.gain.copy_(gain)
         self.offset.copy_(target.mean(axes, keepdim=True) - gain * source.mean(axes, keepdim=True))
@@ -90,8 +104,30 @@ class CompactGenerator(nn.Module):
                 last.weight.data.mul_(0.1)
         head = self.head[0]
         assert isinstance(head, nn.Conv2d)
-        icnr(head, 4)
+        icnr(head, SCALE)
         head.weight.data.mul_(0.1)
+
+
+class BilinearShuffle(nn.Module):
+    """Bilinear enlargement by SCALE, as a 3×3 convolution that leaves the sub-pixels to a PixelShuffle.
+
+    (N, C, h, w) → (N, 16 C, h, w); shuffled, what `interpolate(mode="bilinear")` gives. A resize costs more than all of
+    a small network's 3×3 convolutions at 1/4 resolution, and this leaves none.
+    """
+
+    kernel: Tensor
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        # The weights of pixels i - 1, i and i + 1 in each of the sub-pixels of i, whose centres lie at `at`.
+        at = (torch.arange(SCALE) + 0.5) / SCALE - 0.5
+        line = torch.stack([(-at).clamp_min(0), 1 - at.abs(), at.clamp_min(0)], 1)
+        plane = torch.einsum("ai,bj->abij", line, line).reshape(SCALE**2, 1, 3, 3)
+        self.register_buffer("kernel", plane.repeat(channels, 1, 1, 1), persistent=False)
+        self.channels = channels
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.conv2d(F.pad(x, (1, 1, 1, 1), mode="replicate"), self.kernel, groups=self.channels)
 
 
 def _deep_stage(width: int, deep_width: int, blocks: int, norm_kind: str) -> nn.Module:

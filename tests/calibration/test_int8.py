@@ -121,6 +121,14 @@ def test_the_picture_s_own_addition_stays_exact(builder: Any) -> None:
     assert picture not in int8.activations(model, ["last"])
 
 
+def test_a_convolution_around_the_network_carries_the_picture_and_stays_exact(builder: Any) -> None:
+    g = builder
+    picture = g.picture()
+    x = g.conv(g.add("Relu", g.conv(picture, (3, 8, 3), 1, "first")), (8, 3, 3), 1, "last", 0.1)
+    model = prepared(g.finish(g.add("Add", x, g.conv(picture, (3, 3, 3), 1, "around"), name="skip")))
+    assert int8.candidates(model, EVERYTHING) == ["first", "last"]
+
+
 def test_grouped_transposed_convolutions_get_one_scale(builder: Any) -> None:
     g = builder
     x = g.add("Relu", g.conv(g.picture(), (3, 8, 3), 2, "first"))
