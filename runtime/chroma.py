@@ -1,6 +1,6 @@
 """How frames become 4:2:0 video and back: with rounding, and with all of the chroma.
 
-FFmpeg's default conversion rounds down. It is four times faster (0.5 instead of 2 ms at 640×360), and a dark picture
+FFmpeg's default conversion rounds down. It is ten times faster (0.2 instead of 3 ms at 640×360), and a dark picture
 loses one to two levels in each direction, which a network that brightens would multiply.
 """
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import av
 import numpy as np
 from av.error import FFmpegError
-from av.video.reformatter import ColorRange, Colorspace
+from av.video.reformatter import ColorRange, Colorspace, VideoReformatter
 
 from runtime.chroma import EXACT
 from runtime.errors import SinkError
@@ -30,6 +30,7 @@ class VideoSink:
         self._path = path
         self._partial = path.with_name(f".{path.name}.{os.getpid()}.tmp")
         self._container: av.container.OutputContainer | None = None
+        self._reformatter = VideoReformatter()
         self._origin_s = 0.0
         self._last_tick = -1
         try:
@@ -60,7 +61,8 @@ class VideoSink:
             raise self._failure(error) from error
 
     def _encode(self, frame: Frame, mark: Mark) -> None:
-        picture = _picture(frame).reformat(
+        picture = self._reformatter.reformat(
+            _picture(frame),
             self._stream.width,
             self._stream.height,
             format="yuv420p",

@@ -8,6 +8,7 @@ from typing import Any
 
 import av
 from av.error import FFmpegError
+from av.video.reformatter import VideoReformatter
 
 from runtime.chroma import EXACT
 from runtime.errors import SourceError
@@ -46,6 +47,7 @@ class Decoder:
         # The other cores belong to the engine, and frame threads would delay every frame.
         self.stream.codec_context.thread_count = 1
         self._check_depth(name)
+        self._reformatter = VideoReformatter()  # a frame's own would set its tables up anew: twice the time
         self._arrivals: dict[int | None, float] = {}
 
     def _check_depth(self, url: str) -> None:
@@ -72,7 +74,7 @@ class Decoder:
     def to_frame(self, picture: av.VideoFrame) -> Frame:
         """(H, W, C) in the channels and type that the engine takes."""
         name = PIXEL_FORMATS[self._port.channels, self._port.dtype]
-        pixels = picture.to_ndarray(format=name, interpolation=EXACT)
+        pixels = self._reformatter.reformat(picture, format=name, interpolation=EXACT).to_ndarray()
         return pixels if pixels.ndim == 3 else pixels[:, :, None]
 
     def close(self) -> None:
