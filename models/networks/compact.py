@@ -122,12 +122,12 @@ class BilinearShuffle(nn.Module):
         # The weights of pixels i - 1, i and i + 1 in each of the sub-pixels of i, whose centres lie at `at`.
         at = (torch.arange(SCALE) + 0.5) / SCALE - 0.5
         line = torch.stack([(-at).clamp_min(0), 1 - at.abs(), at.clamp_min(0)], 1)
-        plane = torch.einsum("ai,bj->abij", line, line).reshape(SCALE**2, 1, 3, 3)
-        self.register_buffer("kernel", plane.repeat(channels, 1, 1, 1), persistent=False)
-        self.channels = channels
+        # Dense, with zeros between the channels: as fast as grouped, and fewer kernels in a plan.
+        kernel = torch.einsum("cd,ai,bj->cabdij", torch.eye(channels), line, line)
+        self.register_buffer("kernel", kernel.reshape(channels * SCALE**2, channels, 3, 3), persistent=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        return F.conv2d(F.pad(x, (1, 1, 1, 1), mode="replicate"), self.kernel, groups=self.channels)
+        return F.conv2d(F.pad(x, (1, 1, 1, 1), mode="replicate"), self.kernel)
 
 
 def _deep_stage(width: int, deep_width: int, blocks: int, norm_kind: str) -> nn.Module:
