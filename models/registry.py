@@ -42,6 +42,7 @@ SYSTEMS = {
     "cogan": "models.systems.cogan:CoGan",
     "init": "models.systems.init:Init",
     "sincut": "models.systems.sincut:SinCut",
+    "tuigan": "models.systems.tuigan:TuiGan",
 }
 
 

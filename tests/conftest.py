@@ -39,6 +39,7 @@ ONLY: dict[str, dict[str, Any]] = {
     "ugatit": {"critic_width": 2, "size": 96},
     "init": {"critic_scales": 2, "object_scales": 1, "object_size": 16, "instances": 2},
     "cogan": {"size": 28, "critic_channels": [4, 4, 8]},
+    "tuigan": {"min_size": 18, "factor": 0.5, "turns": 1},
     "sincut": {"width": 1, "critic_width": 1, "blocks": 4, "patches": 1},
 }
 

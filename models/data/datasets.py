@@ -21,6 +21,7 @@ from models.data.masks import MaskFolder, mask_slots
 from models.data.places import DataConfig as DataConfig
 from models.data.places import domain_folders, matched, only_side, sides, view
 from models.data.places import shuffled_index as shuffled_index
+from models.data.whole import TwoWhole
 from models.errors import DataError
 from models.system import Batch
 
@@ -261,6 +262,7 @@ class Instances:
 # What a system may ask for in `System.data`.
 DATASETS: dict[str, Callable[[DataConfig, int], Dataset]] = {
     "unpaired": Unpaired,
+    "two_images": TwoWhole,
     "paired": paired,
     "high_resolution": HighResolution,
     "images": OneDomain,

@@ -47,6 +47,17 @@ def to_tensor(pixels: Pixels) -> Tensor:
     return torch.from_numpy(planar * scale - 1.0)
 
 
+def shrunk(pixels: Pixels, longest: int) -> Pixels:
+    """The whole image, resized so that its longer side is `longest` px where it is more; (H, W, C)."""
+    height, width = pixels.shape[:2]
+    share = longest / max(height, width)
+    if share >= 1:
+        return pixels
+    size = (max(1, round(width * share)), max(1, round(height * share)))
+    resized = cv2.resize(np.ascontiguousarray(pixels), size, interpolation=cv2.INTER_AREA)
+    return resized.reshape(size[1], size[0], -1)
+
+
 @dataclass(frozen=True)
 class Crop:
     """What was drawn for one sample: positions in 0…1."""

@@ -17,6 +17,7 @@ from torch.optim import Adam, Optimizer
 
 from models.data.batches import Adaptation
 from models.errors import ConfigError
+from models.losses.total_variation import total_variation
 from models.networks.digits import embedder, judge, painter
 from models.system import Clock, Deployable, Losses, Phase, System
 
@@ -132,8 +133,3 @@ class Dtn(System):
             "target → target": self.generator(self.code(batch.target)), "target": batch.target,
         }  # fmt: skip
         return {name: row.expand(-1, self.cfg.channels, -1, -1) for name, row in rows.items()}
-
-
-def total_variation(image: Tensor) -> Tensor:
-    """Anisotropic: mean absolute difference of neighbours, down and across."""
-    return (image[:, :, 1:] - image[:, :, :-1]).abs().mean() + (image[..., 1:] - image[..., :-1]).abs().mean()

@@ -62,6 +62,8 @@ def recipe_values(images: Path, small: Callable[[str], dict[str, Any]]) -> Calla
             "system": name, "data": str(images), "size": size, "load_size": 0, "batch": 2, "total_kimg": 0.008,
             "accelerator": "cpu", "grid_images": 2, "augment": "color,translation,cutout",
         }  # fmt: skip
+        if system_class(name).data == "two_images":
+            train |= {f"data_{side.lower()}": str(images / f"train{side}" / "0.png") for side in "AB"}
         return train | own | further
 
     return values

@@ -12,9 +12,10 @@ from torch.nn import functional as F
 
 from models.data.batches import Adaptation
 from models.errors import ConfigError
+from models.losses.total_variation import total_variation
 from models.registry import build_system
 from models.system import Clock
-from models.systems.dtn import Dtn, total_variation
+from models.systems.dtn import Dtn
 from models.trainer import Trainer, run_phase
 
 CLOCK = Clock()
