@@ -40,4 +40,5 @@ def _gradients_between(critic: Callable[[Tensor], Tensor], real: Tensor, fake: T
 
 
 def _off_one(gradients: Tensor) -> Tensor:
-    return (torch.linalg.vector_norm(gradients, dim=1) - 1).square().mean()
+    lengths: Tensor = torch.linalg.vector_norm(gradients, dim=1)
+    return (lengths - 1).square().mean()

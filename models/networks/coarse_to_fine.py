@@ -45,7 +45,7 @@ class Stage(nn.Module):
         own: Tensor = self.translate(image)
         if self.mask is None or coarser is None:
             return own
-        keep = self.mask(torch.cat([image, own, coarser], dim=1))
+        keep: Tensor = self.mask(torch.cat([image, own, coarser], dim=1))
         return own + keep * (coarser - own)
 
 
