@@ -21,6 +21,7 @@ VERBS = {
     "quantize": ("calibration.quantize", "write a precision into a frame graph, and judge it"),
     "engine": ("export.engine", "build an engine from a frame graph"),
     "stream": ("runtime.stream", "translate a camera, a video or a folder"),
+    "dicom": ("runtime.dicom", "translate images between a modality and a PACS"),
     "verify": ("runtime.verify", "prove that an engine is the one its manifest names"),
     "capi": ("runtime.capi.build", "compile the C library libinloco.so"),
     "parzen": ("benchmarks.parzen", "judge a generator of noise as the first GAN paper did"),

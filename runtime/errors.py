@@ -7,6 +7,7 @@
     ├── ControlError       a control is unknown, or its value is out of range or of the wrong shape
     ├── SourceError        a camera, file or folder cannot be read
     ├── SinkError          a display, file or folder cannot be written
+    ├── DicomError         a DICOM instance cannot be translated, or the node cannot run; never holds a patient's data
     ├── GraphError         a checkpoint or a foreign network cannot become a frame graph
     └── GateError          the result was refused by a quality gate; exit code 1
 """
@@ -47,6 +48,10 @@ class SourceError(InlocoError):
 
 class SinkError(InlocoError):
     """A sink of frames cannot be opened or written."""
+
+
+class DicomError(InlocoError):
+    """A DICOM instance cannot be translated, or the node cannot run. The message never holds a patient's data."""
 
 
 class GraphError(InlocoError):

@@ -1,4 +1,4 @@
-"""Brings a frame to the size of an engine. A fourth way, tiles, works around the engine (tiling.py)."""
+"""Brings a frame to the size of an engine, and back. A fourth way, tiles, works around the engine (tiling.py)."""
 
 from __future__ import annotations
 
@@ -38,13 +38,39 @@ def stretch(frame: Frame, height: int, width: int) -> Frame:
 
 def letterbox(frame: Frame, height: int, width: int) -> Frame:
     """The whole picture, as large as it fits, centred on black."""
-    scale = min(height / frame.shape[0], width / frame.shape[1])
-    inner_height = max(1, round(frame.shape[0] * scale))
-    inner_width = max(1, round(frame.shape[1] * scale))
+    rows, columns = letterbox_window(frame.shape[:2], height, width)
     fitted = np.zeros((height, width, frame.shape[2]), frame.dtype)
-    top, left = (height - inner_height) // 2, (width - inner_width) // 2
-    fitted[top : top + inner_height, left : left + inner_width] = stretch(frame, inner_height, inner_width)
+    fitted[rows, columns] = stretch(frame, rows.stop - rows.start, columns.stop - columns.start)
     return fitted
+
+
+def letterbox_window(size: tuple[int, ...], height: int, width: int) -> tuple[slice, slice]:
+    """The rows and columns of (height, width) that a picture of `size` (H, W) fills between the bars."""
+    scale = min(height / size[0], width / size[1])
+    inner_height, inner_width = max(1, round(size[0] * scale)), max(1, round(size[1] * scale))
+    top, left = (height - inner_height) // 2, (width - inner_width) // 2
+    return slice(top, top + inner_height), slice(left, left + inner_width)
+
+
+def undo_fit(picture: Frame, engine: tuple[int, int], source: tuple[int, int], mode: str) -> Frame:
+    """A translated picture at the size of the source: the bars cut off, the rest resized.
+
+    `engine` and `source` are the (H, W) that `fit_frame` brought together; the picture may be larger than the engine's
+    frame (super-resolution).
+
+    Raises:
+        FrameError: the mode cannot be undone; what "crop" cut off was never translated.
+    """
+    if mode not in ("letterbox", "stretch"):
+        raise FrameError(f"fit {mode!r} cannot be undone; use letterbox or stretch")
+    if mode == "letterbox" and engine != source:
+        rows, columns = letterbox_window(source, *engine)
+        down, right = picture.shape[0] / engine[0], picture.shape[1] / engine[1]
+        picture = picture[
+            round(rows.start * down) : round(rows.stop * down),
+            round(columns.start * right) : round(columns.stop * right),
+        ]
+    return picture if picture.shape[:2] == source else stretch(picture, *source)
 
 
 def crop(frame: Frame, height: int, width: int) -> Frame:

@@ -99,7 +99,7 @@ def test_a_command_helps_with_an_example(root: Path, verb: str) -> None:
 def test_every_module_with_a_main_is_a_verb(root: Path) -> None:
     packages = {module.partition(".")[0] for module, _ in VERBS.values()}
     commands = {
-        ".".join(path.relative_to(root).with_suffix("").parts)
+        ".".join(path.relative_to(root).with_suffix("").parts).removesuffix(".__main__")
         for package in packages
         for path in (root / package).rglob("*.py")
         if '\nif __name__ == "__main__":' in path.read_text(encoding="utf-8")

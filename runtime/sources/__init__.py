@@ -4,6 +4,7 @@
     rtsp://host/path  http://…    a camera on the network (RTSP; MJPEG over HTTP)
     clip.mp4                      a video file
     folder/  'in/*.png'  a.png    pictures
+    dicom:folder  dicom:a.dcm     DICOM images, with the gray levels of their window
     synthetic:640x480@30          a moving pattern; without @FPS as fast as frames are taken
 """
 
@@ -31,6 +32,7 @@ SOURCES = {
     "rtsps": "runtime.sources.network:open_network",
     "http": "runtime.sources.network:open_network",
     "https": "runtime.sources.network:open_network",
+    "dicom": "runtime.sources.dicom:open_dicom",
     "synthetic": "runtime.sources.synthetic:open_synthetic",
     "file": "runtime.sources.video:open_video",
 }
@@ -46,7 +48,12 @@ def open_source(uri: str, port: ImagePort, stopping: Event | None = None) -> Sou
     """
     target, argument = _resolve(uri)
     module, name = target.split(":")
-    open_once = partial(getattr(import_module(module), name), argument, port)
+    try:
+        opener = getattr(import_module(module), name)
+    except ImportError as error:
+        extra = uri.partition(":")[0]
+        raise SourceError(f"{extra}: needs {error.name!r}, which is missing: pip install 'inloco[{extra}]'") from error
+    open_once = partial(opener, argument, port)
     source: Source = open_once()
     if uri.partition(":")[0] in CAMERAS:
         return ReconnectingSource(open_once, source, stopping or Event())
