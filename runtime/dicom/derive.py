@@ -172,8 +172,6 @@ def _set_derivation(dataset: Dataset, source: Dataset, made: Provenance, how: st
     reference.SpatialLocationsPreserved = "YES"
     reference.PurposeOfReferenceCodeSequence = [coded(codes.cid7202.SourceImageForImageProcessingOperation)]
     words = f"Translated by {_engine(made.manifest)}, {made.manifest.precision}, {_hash(made.manifest)}; {how}"
-    if made.label:
-        words += f"; burned-in label {made.label}"
     derivation = Dataset()
     derivation.DerivationDescription = _ascii(words, 1024)
     derivation.DerivationCodeSequence = [coded(TRANSLATION)]

@@ -49,7 +49,7 @@ class Translator:
         """
         stored = instance.stored
         result = np.empty_like(stored)
-        words = []
+        words, labelled = [], label
         for values, look, translated in zip(stored, instance.looks, result, strict=True):
             if stopping():
                 raise Stopped
@@ -57,11 +57,13 @@ class Translator:
             self._translate(values, line, translated)
             if look.padding is not None:
                 np.copyto(translated, values, where=padding_mask(values, look.padding))
-            if label:
-                burn_in(translated, label, *np.clip(np.rint([line.dark, line.bright]), *line.limits))
+            ends = np.clip(np.rint([line.dark, line.bright]), *line.limits)
+            if label and not burn_in(translated, label, *ends):
+                labelled = ""
             words.append(line.words)
         more = " (first frame)" if len(set(words)) > 1 else ""
-        return result, f"{words[0]}{more} to the engine's whole range and back, {self}"
+        how = f"{words[0]}{more} to the engine's whole range and back, {self}"
+        return result, how + (f"; burned-in label {label}" if labelled else "; no burned-in label")
 
     def _translate(self, values: Array, line: ValueLine, result: Array) -> None:
         """One frame of stored values (H, W, C) into `result` of the same shape."""

@@ -50,27 +50,29 @@ def test_no_value_of_a_patient_is_logged(orthanc: Orthanc, start_node: Start, en
     good = series(tmp_path / "ct", 1)
     broken = peers.ct_slice()
     broken.PixelData = broken.PixelData[:100]
-    wild = peers.ct_slice(PixelSpacing=[1, 1])
-    path = save(wild, tmp_path / "wild.dcm")
-    path.write_bytes(path.read_bytes().replace(b"1\\1 ", b"NAME"))  # a decimal string that is none, and warns
+    wild, wilder = peers.ct_slice(KVP="120"), peers.ct_slice(InstanceNumber="770077")
+    wild_path, wilder_path = save(wild, tmp_path / "wild.dcm"), save(wilder, tmp_path / "wilder.dcm")
+    wild_path.write_bytes(wild_path.read_bytes().replace(b"120 ", b"NAME"))  # pydicom warns, and quotes it
+    wilder_path.write_bytes(wilder_path.read_bytes().replace(b"770077", b"MUELLR"))  # pydicom raises, and quotes it
     node = start_node(orthanc.port, engine)
-    node.send(*good, save(broken, tmp_path / "broken.dcm"), path, options=("--no-halt",))
-    wait_until(lambda: orthanc.count() == 1 and len(list((tmp_path / "state/rejected").glob("*.dcm"))) == 2)
+    files = [*good, save(broken, tmp_path / "broken.dcm"), wild_path, wilder_path]
+    node.send(*files, options=("--no-halt",))
+    wait_until(lambda: orthanc.count() == 2 and len(list((tmp_path / "state/rejected").glob("*.dcm"))) == 2)
     node.finish()
     log = node.log.read_text(encoding="utf-8")
     notes = "".join(note.read_text(encoding="utf-8") for note in (tmp_path / "state/rejected").glob("*.json"))
     names = "".join(str(path.relative_to(tmp_path)) for path in (tmp_path / "state").rglob("*"))
     assert "received" in log
     assert "pixel data cannot be decoded" in log
-    assert "0028,0030" in notes
+    assert "0020,0013" in notes
     values = [
         str(element.value)
-        for dataset in (*map(peers.dcmread, good), broken, wild)
+        for dataset in (*map(peers.dcmread, good), broken, wild, wilder)
         for element in dataset
         if element.VR in ("PN", "LO", "SH", "LT", "DA", "UI") and element.keyword != "SOPClassUID"
     ]
     assert [value for value in values if len(value) > 4 and value in log + notes + names] == []
-    for word in ("Wunderlich", "Ottokar", "PID-7731", "NAME"):
+    for word in ("Wunderlich", "Ottokar", "PID-7731", "NAME", "MUELLR"):
         assert word not in log + notes + names
 
 
