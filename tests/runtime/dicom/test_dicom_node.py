@@ -50,10 +50,10 @@ def test_no_value_of_a_patient_is_logged(orthanc: Orthanc, start_node: Start, en
     good = series(tmp_path / "ct", 1)
     broken = peers.ct_slice()
     broken.PixelData = broken.PixelData[:100]
-    wild, wilder = peers.ct_slice(KVP="120"), peers.ct_slice(InstanceNumber="770077")
+    wild, wilder = peers.ct_slice(KVP="120"), peers.ct_slice(NumberOfFrames="770077")
     wild_path, wilder_path = save(wild, tmp_path / "wild.dcm"), save(wilder, tmp_path / "wilder.dcm")
     wild_path.write_bytes(wild_path.read_bytes().replace(b"120 ", b"NAME"))  # pydicom warns, and quotes it
-    wilder_path.write_bytes(wilder_path.read_bytes().replace(b"770077", b"MUELLR"))  # pydicom raises, and quotes it
+    wilder_path.write_bytes(wilder_path.read_bytes().replace(b"770077", b"MUELLR"))  # int() raises, and quotes it
     node = start_node(orthanc.port, engine)
     files = [*good, save(broken, tmp_path / "broken.dcm"), wild_path, wilder_path]
     node.send(*files, options=("--no-halt",))
@@ -64,7 +64,7 @@ def test_no_value_of_a_patient_is_logged(orthanc: Orthanc, start_node: Start, en
     names = "".join(str(path.relative_to(tmp_path)) for path in (tmp_path / "state").rglob("*"))
     assert "received" in log
     assert "pixel data cannot be decoded" in log
-    assert "0020,0013" in notes
+    assert "attributes cannot be read" in notes
     values = [
         str(element.value)
         for dataset in (*map(peers.dcmread, good), broken, wild, wilder)
