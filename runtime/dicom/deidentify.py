@@ -2,26 +2,47 @@
 
 The table comes from dicom-anonymizer. Its rules are applied to the data sets nested in sequences too, UIDs and the
 patient's pseudonym are keyed hashes (the same after a restart, unlike random ones), and private attributes go.
-Pixels are not cleaned: an image that says it has burned-in annotation is refused.
+Pixels are not cleaned: an image that may show who it is of is refused.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from copy import deepcopy
-from typing import Any
+from typing import Any, TypeAlias
 
 from dicomanonymizer import anonymize_dataset
-from dicomanonymizer.simpledicomanonymizer import initialize_actions_2024b, replace_UID
+from dicomanonymizer.simpledicomanonymizer import (
+    delete,
+    delete_or_empty,
+    delete_or_empty_or_replace,
+    delete_or_empty_or_replace_UID,
+    delete_or_replace,
+    initialize_actions_2024b,
+    keep,
+    replace_UID,
+)
 from pydicom.dataset import Dataset
 from pydicom.sr.codedict import codes
 from pydicom.sr.coding import Code
+from pydicom.uid import (
+    CTImageStorage,
+    EnhancedCTImageStorage,
+    EnhancedMRImageStorage,
+    EnhancedPETImageStorage,
+    MRImageStorage,
+    PositronEmissionTomographyImageStorage,
+)
 
 from runtime.dicom.derive import coded
 from runtime.dicom.identity import Names
 from runtime.errors import DicomError
 
+Rule: TypeAlias = Callable[[Dataset, Any], None]  # changes the attribute of a tag in a data set
 _BURNED_IN = ("BurnedInAnnotation", "RecognizableVisualFeatures")
+# Pictures of scanners carry no text unless they say so; those of all other devices often do without saying so.
+_WITHOUT_TEXT = {CTImageStorage, MRImageStorage, PositronEmissionTomographyImageStorage}
+_WITHOUT_TEXT |= {EnhancedCTImageStorage, EnhancedMRImageStorage, EnhancedPETImageStorage}
 _PROFILE: Code = codes.cid7050.BasicApplicationConfidentialityProfile
 
 
@@ -34,6 +55,8 @@ def deidentify(dataset: Dataset, names: Names) -> Dataset:
     for keyword in _BURNED_IN:
         if dataset.get(keyword) == "YES":
             raise DicomError(f"it says {keyword} = YES: its pixels must be cleaned before it can be de-identified")
+    if dataset.get("BurnedInAnnotation") != "NO" and dataset.get("SOPClassUID") not in _WITHOUT_TEXT:
+        raise DicomError("its pixels may hold text: it does not say BurnedInAnnotation = NO, and they cannot be cleaned")
     patient = f"{dataset.get('PatientID', '')}\0{dataset.get('IssuerOfPatientID', '')}"
     clean = _without_pixels(dataset)
     rules = _rules(names)
@@ -61,8 +84,20 @@ def _nested(dataset: Dataset) -> Iterator[Dataset]:
             yield item
 
 
-def _rules(names: Names) -> dict[tuple[int, ...], Callable[[Dataset, Any], None]]:
-    """What differs from the library: UIDs by keyed hash."""
+def _remove_sequence(action: Rule) -> Rule:
+    """The action for plain attributes; a sequence is removed."""
+
+    def apply(dataset: Dataset, tag: Any) -> None:
+        element = dataset.get(tag)
+        if element is not None:
+            (delete if element.VR == "SQ" else action)(dataset, tag)
+
+    return apply
+
+
+def _rules(names: Names) -> dict[tuple[int, ...], Rule]:
+    """What differs from the library: UIDs become keyed hashes; references stay, their UIDs hashed where they stand; other
+    sequences that may be removed are, where the library would fill their items with dummies."""
 
     def hash_uid(dataset: Dataset, tag: Any) -> None:
         element = dataset.get(tag)
@@ -70,4 +105,6 @@ def _rules(names: Names) -> dict[tuple[int, ...], Callable[[Dataset, Any], None]
             uids = element.value if element.VM > 1 else [element.value]
             element.value = [names.uid("clean", uid) for uid in uids]
 
-    return {tag: hash_uid for tag, action in initialize_actions_2024b().items() if action is replace_UID}
+    ours = {action: _remove_sequence(action) for action in (delete_or_empty, delete_or_replace, delete_or_empty_or_replace)}
+    ours |= {replace_UID: hash_uid, delete_or_empty_or_replace_UID: keep}
+    return {tag: ours[action] for tag, action in initialize_actions_2024b().items() if action in ours}

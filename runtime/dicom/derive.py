@@ -153,12 +153,12 @@ def _set_pixels(dataset: Dataset, stored: Array) -> None:
 
 def _set_compression(dataset: Dataset, source: Instance) -> None:
     """What was lossy once stays so, also uncompressed (PS3.3 C.7.6.1.1.5)."""
-    method = _LOSSY.get(str(source.dataset.file_meta.TransferSyntaxUID))
+    method = _LOSSY.get(str(source.syntax))
     if method is None or dataset.get("LossyImageCompression") == "01":
         return
     dataset.LossyImageCompression = "01"
     dataset.LossyImageCompressionMethod = method
-    dataset.LossyImageCompressionRatio = round(source.stored.nbytes / max(1, len(source.dataset.PixelData)), 2)
+    dataset.LossyImageCompressionRatio = round(source.stored.nbytes / max(1, source.encoded_bytes), 2)
 
 
 def _set_derivation(dataset: Dataset, source: Dataset, made: Provenance, how: str) -> None:

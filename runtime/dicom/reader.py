@@ -36,6 +36,8 @@ class Instance:
     dataset: Dataset  # with file_meta, without a change
     stored: Array  # (N, H, W, C) uint8, int8, uint16 or int16; C = 1, or 3 = RGB; read-only
     looks: tuple[Appearance, ...]  # of every frame
+    syntax: UID  # that the pixels were encoded in
+    encoded_bytes: int  # of the pixel data as received
 
 
 def read_instance(path: Path) -> Instance:
@@ -51,7 +53,7 @@ def read_instance(path: Path) -> Instance:
     with _Told("its rescale, window or padding cannot be read"):
         looks = tuple(_appearance(dataset, stored, frame) for frame in range(len(stored)))
     stored.flags.writeable = False
-    return Instance(dataset, stored, looks)
+    return Instance(dataset, stored, looks, dataset.file_meta.TransferSyntaxUID, len(dataset.PixelData))
 
 
 def read_header(path: Path, pixels: bool = True) -> Dataset:
