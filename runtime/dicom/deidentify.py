@@ -56,7 +56,7 @@ def deidentify(dataset: Dataset, names: Names) -> Dataset:
         if dataset.get(keyword) == "YES":
             raise DicomError(f"it says {keyword} = YES: its pixels must be cleaned before it can be de-identified")
     if dataset.get("BurnedInAnnotation") != "NO" and dataset.get("SOPClassUID") not in _WITHOUT_TEXT:
-        raise DicomError("its pixels may hold text: it does not say BurnedInAnnotation = NO, and they cannot be cleaned")
+        raise DicomError("its pixels may hold text, which is not cleaned: it does not say BurnedInAnnotation = NO")
     patient = f"{dataset.get('PatientID', '')}\0{dataset.get('IssuerOfPatientID', '')}"
     clean = _without_pixels(dataset)
     rules = _rules(names)
@@ -96,8 +96,8 @@ def _remove_sequence(action: Rule) -> Rule:
 
 
 def _rules(names: Names) -> dict[tuple[int, ...], Rule]:
-    """What differs from the library: UIDs become keyed hashes; references stay, their UIDs hashed where they stand; other
-    sequences that may be removed are, where the library would fill their items with dummies."""
+    """What differs from the library: UIDs become keyed hashes; references stay, their UIDs hashed where they stand;
+    other sequences that may be removed are, where the library would fill their items with dummies."""
 
     def hash_uid(dataset: Dataset, tag: Any) -> None:
         element = dataset.get(tag)
@@ -105,6 +105,7 @@ def _rules(names: Names) -> dict[tuple[int, ...], Rule]:
             uids = element.value if element.VM > 1 else [element.value]
             element.value = [names.uid("clean", uid) for uid in uids]
 
-    ours = {action: _remove_sequence(action) for action in (delete_or_empty, delete_or_replace, delete_or_empty_or_replace)}
+    optional = (delete_or_empty, delete_or_replace, delete_or_empty_or_replace)
+    ours = {action: _remove_sequence(action) for action in optional}
     ours |= {replace_UID: hash_uid, delete_or_empty_or_replace_UID: keep}
     return {tag: ours[action] for tag, action in initialize_actions_2024b().items() if action in ours}
