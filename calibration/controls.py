@@ -72,12 +72,14 @@ def _masks(control: Control, rng: Generator) -> Array:
 
 
 def _boxes(control: Control, rng: Generator) -> Array:
-    """Corners x1 y1 x2 y2 (and further columns at their default) within the control's range, 0 … 1 unless
-    given."""
+    """Corners x1 y1 x2 y2 within the control's range, 0 … 1 unless given; with a fifth column, which says
+    whether there is a box, the first 0 … N slots are filled and the others keep the default."""
     value = default_value(control)
     low, high = _bounds(control)
     corners = np.sort(rng.uniform(low, high, (*control.shape[:-1], 2, 2)), axis=-2)
-    value[..., :4] = corners.reshape(*control.shape[:-1], 4)
+    filled = rng.integers(control.shape[-2] + 1) if control.shape[-1] > 4 else control.shape[-2]
+    value[..., :filled, :4] = corners.reshape(*control.shape[:-1], 4)[..., :filled, :]
+    value[..., :filled, 4:] = 1
     return value
 
 

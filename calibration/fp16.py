@@ -60,6 +60,8 @@ BETWEEN = frozenset(
         "Where",
     }
 )
+# A module of this name holds what must never be lowered, such as coordinates; nodes are named after their modules.
+EXACT = "fp32"
 # Inputs that the operator wants in FP32 whatever its data are.
 ALWAYS_FP32 = {"Resize": frozenset({1, 2})}
 
@@ -80,6 +82,7 @@ def safe_nodes(model: ModelProto, magnitudes: Mapping[str, Histogram]) -> list[s
         if (
             node.op_type in LAYERS or (node.op_type in BETWEEN and node.name in behind and node.name in ahead)
         )
+        and EXACT not in node.name.split(".")
         and _has_headroom(wiring, node, magnitudes)
     ]
 

@@ -126,10 +126,12 @@ class Signature:
 
 
 def controls_at(part: Deployable, size: tuple[int, int]) -> tuple[Control, ...]:
-    """The controls with the open heights and widths of masks and images fixed to `size` (H, W)."""
+    """The controls with the open heights and widths of masks and images, and the range of boxes, fixed to `size`
+    (H, W)."""
     return tuple(
         Control(
-            control.name, control.kind, _fixed(control.shape, size), control.low, control.high,
+            control.name, control.kind, _fixed(control.shape, size), control.low,
+            float(max(size)) if control.kind == "boxes" else control.high,
             control.default, control.names, control.distribution, control.companion,
         )
         for control in part.controls

@@ -41,6 +41,9 @@ SYSTEMS = {
     "dtn": "models.systems.dtn:Dtn",
     "cogan": "models.systems.cogan:CoGan",
     "init": "models.systems.init:Init",
+    "dunit": "models.systems.dunit:Dunit",
+    "instaformer": "models.systems.instaformer:InstaFormer",
+    "transgaga": "models.systems.transgaga:TransGaGa",
     "sincut": "models.systems.sincut:SinCut",
     "tuigan": "models.systems.tuigan:TuiGan",
 }

@@ -38,6 +38,9 @@ ONLY: dict[str, dict[str, Any]] = {
     "nice_gan": {"critic_width": 2, "size": 96},  # the least for its 286-px critic
     "ugatit": {"critic_width": 2, "size": 96},
     "init": {"critic_scales": 2, "object_scales": 1, "object_size": 16, "instances": 2},
+    "dunit": {"size": 64, "content_critic_layers": 1, "critic_scales": 2, "instances": 2, "detector_width": 2},
+    "instaformer": {"size": 64, "dim": 16, "heads": 2, "instances": 2, "instance_patches": 8, "instance_head_dim": 4},
+    "transgaga": {"critic_scales": 2, "landmarks": 4, "components": 3, "hidden": 8},
     "cogan": {"size": 28, "critic_channels": [4, 4, 8]},
     "tuigan": {"min_size": 18, "factor": 0.5, "turns": 1},
     "sincut": {"width": 1, "critic_width": 1, "blocks": 4, "patches": 1},

@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 def random_view(images: Tensor) -> Tensor:
     """Images (N, C, H, W) in [-1, 1], turned up to 20°, shifted a tenth, sheared 10°, cut, mirrored, recoloured."""
-    return _recoloured(_moved(images)).clamp(-1, 1)
+    return recoloured(_moved(images)).clamp(-1, 1)
 
 
 def _uniform(images: Tensor, low: float, high: float) -> Tensor:
@@ -30,7 +30,7 @@ def _moved(images: Tensor) -> Tensor:
     return F.grid_sample(images, grid.to(images.dtype), padding_mode="reflection", align_corners=False)
 
 
-def _recoloured(images: Tensor) -> Tensor:
+def recoloured(images: Tensor) -> Tensor:
     """Brightness and contrast 0.6 to 1.4, and for colour saturation 0.6 to 1.4 and hue up to an eighth of a turn."""
     unit = (images + 1) / 2
     brightness, contrast, saturation = (_uniform(images, 0.6, 1.4)[:, None, None, None] for _ in range(3))

@@ -38,7 +38,7 @@ def resnet_generator(
 
     `antialias` is CUT's form: no strided convolution, blurred resampling instead, with as many parameters.
     """
-    down, up = (_blurred_down, _smooth_up) if antialias else (strided_down, transposed_up)
+    down, up = (blurred_down, smoothed_up) if antialias else (strided_down, transposed_up)
     return nn.Sequential(
         nn.ReflectionPad2d(3), nn.Conv2d(channels_in, width, 7, bias=norm_kind != "batch"), norm(norm_kind, width),
         nn.ReLU(), *down(width, norm_kind), *down(2 * width, norm_kind),
@@ -60,11 +60,13 @@ def transposed_up(inner: int, norm_kind: str) -> list[nn.Module]:
     return [conv, norm(norm_kind, inner // 2), nn.ReLU()]
 
 
-def _blurred_down(inner: int, norm_kind: str) -> list[nn.Module]:
+def blurred_down(inner: int, norm_kind: str) -> list[nn.Module]:
+    """3×3 convolution to twice the channels, norm, ReLU, half the size behind a blur."""
     conv = nn.Conv2d(inner, 2 * inner, 3, 1, 1, bias=norm_kind != "batch")
     return [conv, norm(norm_kind, 2 * inner), nn.ReLU(), BlurDown(2 * inner)]
 
 
-def _smooth_up(inner: int, norm_kind: str) -> list[nn.Module]:
+def smoothed_up(inner: int, norm_kind: str) -> list[nn.Module]:
+    """Twice the size by interpolation, 3×3 convolution to half the channels, norm, ReLU."""
     conv = nn.Conv2d(inner, inner // 2, 3, 1, 1, bias=norm_kind != "batch")
     return [smooth_up(), conv, norm(norm_kind, inner // 2), nn.ReLU()]

@@ -141,6 +141,10 @@ class Drit(System):
         logits: list[Tensor] = self.critics[f"{domain}_random" if random else domain](self.augment(image))
         return logits
 
+    def carried(self, held: Side, target: Side) -> Any:
+        """The domain argument of images of the target's domain that show what the held ones do."""
+        return target[1]
+
     # Losses.
 
     def c_losses(self, batch: Any, _: Clock) -> Losses:
@@ -197,10 +201,11 @@ class Drit(System):
         content_a, content_b = (self.content(*side) for side in sides)
         (z_a, _mean, near_a), (z_b, _mean, near_b) = (self.encode(*side) for side in sides)
         fake_a, fake_b = self.generator(content_b, z_a, a), self.generator(content_a, z_b, b)
-        back_a = self.generator(self.content(fake_b, b), self.encode(fake_a, a)[0], a)
-        back_b = self.generator(self.content(fake_a, a), self.encode(fake_b, b)[0], b)
+        contents = self.content(fake_b, self.carried(*sides)), self.content(fake_a, self.carried(*sides[::-1]))
+        back_a = self.generator(contents[0], self.encode(fake_a, a)[0], a)
+        back_b = self.generator(contents[1], self.encode(fake_b, b)[0], b)
         hidden = self.undecided(self.content_critic(content_a)) + self.undecided(self.content_critic(content_b))
-        return {
+        losses = {
             "gan_a": cfg.lambda_gan * g_over_scales(self.game, self.judge(fake_a, a, False)),
             "gan_b": cfg.lambda_gan * g_over_scales(self.game, self.judge(fake_b, b, False)),
             "content_gan": cfg.lambda_content_gan * hidden,
@@ -212,6 +217,13 @@ class Drit(System):
             "kl": cfg.lambda_kl * (near_a + near_b),
             "content": cfg.lambda_content * (content_a.square().mean() + content_b.square().mean()),
         }  # fmt: skip
+        return losses | self.further_losses(sides, (fake_a, fake_b), (back_a, back_b))
+
+    def further_losses(
+        self, sides: tuple[Side, Side], fakes: tuple[Tensor, Tensor], backs: tuple[Tensor, Tensor]
+    ) -> Losses:
+        """What a descendant asks of both translations and both returns."""
+        return {}
 
     def g_losses(self, batch: Any, _: Clock) -> Losses:
         """What a random attribute must achieve: realism, to be found again, and to be seen."""

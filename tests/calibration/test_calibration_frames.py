@@ -102,6 +102,7 @@ CONTROLS = {
     "scalar": Control("t", "scalar", (1, 1), 0.25, 0.75),
     "mask": Control("m", "mask", (1, 3, 16, 16), -1, 1, default=(-1.0,) * 768),
     "boxes": Control("b", "boxes", (1, 4, 4), 0, 1),
+    "valid boxes": Control("v", "boxes", (1, 4, 5), 0, 64),
 }
 
 
