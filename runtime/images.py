@@ -48,27 +48,28 @@ def read_image(path: str | Path, channels: int, dtype: str = "uint8") -> Frame:
         raise SourceError(f"cannot read {path}: {error.strerror or error}") from error
     if not data.size:
         raise SourceError(f"{path} is empty (0 bytes); copy it again or take it out of the folder")
-    image = _decode(data)
+    image = decode_picture(data.tobytes())
     if image is None:
         raise SourceError(f"{path} is damaged or not a picture; copy it again or take it out of the folder")
-    if image.ndim == 2:
-        image = image[:, :, None]
     if image.shape[2] != channels:
         raise SourceError(f"{path} has {image.shape[2]} channel(s), {channels} wanted; convert it first")
     if image.dtype != np.dtype(dtype):
         raise SourceError(f"{path} holds {image.dtype} values, {dtype} wanted; convert it first")
-    return np.ascontiguousarray(image)
+    return image
 
 
-def _decode(data: Array) -> Array | None:
-    content = data.tobytes()
+def decode_picture(content: bytes) -> Frame | None:
+    """A picture's file as (H, W, C) in its own channels and depth, turned upright; None where it is damaged."""
     # libjpeg fills what is missing with gray and only warns, so a cut JPEG is found by its missing end.
     if content.startswith(_START_OF_IMAGE) and content.rfind(_END_OF_IMAGE) < content.rfind(_START_OF_SCAN):
         return None
     try:
-        return cv2.imdecode(data, cv2.IMREAD_ANYDEPTH | cv2.IMREAD_ANYCOLOR)
+        image: Array | None = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_ANYDEPTH | cv2.IMREAD_ANYCOLOR)
     except cv2.error:
         return None
+    if image is None:
+        return None
+    return np.ascontiguousarray(image if image.ndim == 3 else image[:, :, None])
 
 
 def write_image(path: str | Path, frame: Frame) -> Path:

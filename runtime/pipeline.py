@@ -79,6 +79,7 @@ class Pipeline:
         self._delivered = Event()
         self._error: BaseException | None = None
         self._live = False
+        self._source: Source | None = None
         self._reading_since: float | None = None
         self._last_translated = 0.0
         self._last_picture: Frame | None = None
@@ -87,6 +88,11 @@ class Pipeline:
     def dropped(self) -> int:
         """Frames that a newer one replaced before they were translated or delivered."""
         return self._inbox.dropped + self._outbox.dropped
+
+    @property
+    def losses(self) -> int:
+        """How often the camera was lost."""
+        return getattr(self._source, "losses", 0)
 
     def run(self, progress: Callable[[], None] = lambda: None) -> None:
         """Stream until the source ends, `stop` is called or `frames` are delivered; `progress` four times a second.
@@ -129,7 +135,7 @@ class Pipeline:
     def _capture(self) -> None:
         source = self._stages.open_source()
         try:
-            self._live = source.live
+            self._live, self._source = source.live, source
             sequence = 0
             while not self._stopping.is_set() and self._capture_one(source, sequence):
                 sequence += 1
@@ -147,7 +153,7 @@ class Pipeline:
         if shot is None:
             return False
         frame = self._stages.prepare(shot.frame)
-        mark = Mark(sequence, shot.media_s, shot.name)
+        mark = Mark(sequence, shot.media_s, shot.name, shot.captured)
         return self._inbox.put(_Item(mark, frame, shot.captured, monotonic()))
 
     def _translate(self) -> None:
@@ -220,5 +226,5 @@ class Pipeline:
         if self._last_picture is not None and not self._stopping.is_set():
             height, width, channels = self._last_picture.shape
             picture = draw_no_signal((height, width, channels), str(self._last_picture.dtype))
-            sink.write(picture, Mark(-1, monotonic(), "no_signal"))
+            sink.write(picture, Mark(-1, monotonic(), "no_signal", monotonic()))
             self.no_signal += 1

@@ -79,8 +79,13 @@ def _run(pipeline: Pipeline, show_status: bool) -> None:
             print(file=sys.stderr)
 
 
-def build_pipeline(options: StreamOptions, manifest: Manifest, board: ControlBoard) -> Pipeline:
-    """Check what can be checked without loading a vendor library or opening a camera, and join the stages."""
+def build_pipeline(
+    options: StreamOptions, manifest: Manifest, board: ControlBoard, sink: sinks.Sink | None = None
+) -> Pipeline:
+    """Check what can be checked without loading a vendor library or opening a camera, and join the stages.
+
+    `sink` stands in the place of the one that `options` names.
+    """
     if options.backend is not None and options.backend not in BACKENDS:
         raise EngineError(f"unknown backend {options.backend!r}; there are {', '.join(BACKENDS)}")
     if options.report is not None:
@@ -92,7 +97,7 @@ def build_pipeline(options: StreamOptions, manifest: Manifest, board: ControlBoa
         open_source=partial(sources.open_source, options.source, port, stopping),
         prepare=partial(_prepare, port=port, fit=None if tiled else options.fit),
         open_engine=partial(_open_engine, options, tiled),
-        sink=sinks.open_sink(options.sink),
+        sink=sink or sinks.open_sink(options.sink),
         controls=board.values,
     )
     realtime = sources.is_live(options.source) if options.realtime is None else options.realtime

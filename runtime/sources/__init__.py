@@ -5,6 +5,7 @@
     clip.mp4                      a video file
     folder/  'in/*.png'  a.png    pictures
     dicom:folder  dicom:a.dcm     DICOM images, with the gray levels of their window
+    replay:clip.mp4               a video or folder over and over, at its own pace
     synthetic:640x480@30          a moving pattern; without @FPS as fast as frames are taken
 """
 
@@ -34,6 +35,7 @@ SOURCES = {
     "https": "runtime.sources.network:open_network",
     "dicom": "runtime.sources.dicom:open_dicom",
     "synthetic": "runtime.sources.synthetic:open_synthetic",
+    "replay": "runtime.sources.replay:open_replay",
     "file": "runtime.sources.video:open_video",
 }
 CAMERAS = ("v4l2", "rtsp", "rtsps", "http", "https")  # may be lost and come back
@@ -63,7 +65,7 @@ def open_source(uri: str, port: ImagePort, stopping: Event | None = None) -> Sou
 def is_live(uri: str) -> bool:
     """Whether frames come at their own pace, so that realtime is the natural mode."""
     scheme, _, rest = uri.partition(":")
-    return scheme in CAMERAS or (scheme == "synthetic" and "@" in rest)
+    return scheme in (*CAMERAS, "replay") or (scheme == "synthetic" and "@" in rest)
 
 
 def _resolve(uri: str) -> tuple[str, str]:

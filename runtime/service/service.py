@@ -1,0 +1,94 @@
+"""What the routes share: one engine's manifest, its controls, the live stream and the translator of requests."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import partial
+from threading import Event
+from time import monotonic
+from typing import Any
+
+from runtime import sources
+from runtime.control_board import ControlBoard
+from runtime.manifest import Manifest, verify_engine
+from runtime.service.limits import Budget, Limits
+from runtime.service.live import LiveStream
+from runtime.service.pictures import LivePictures, Pair
+from runtime.service.translator import Translator
+from runtime.stream import StreamOptions, build_pipeline
+
+STATE_OFF = "off"  # the service has no source
+
+
+@dataclass
+class Service:
+    """Open from `open_service` to `close`."""
+
+    manifest: Manifest
+    board: ControlBoard
+    translator: Translator
+    pictures: LivePictures
+    live: LiveStream | None
+    fit: str
+    limits: Limits
+    stopping: Event = field(default_factory=Event)
+    stopped: float = 0.0  # time.monotonic() when it began to end
+
+    def __post_init__(self) -> None:
+        self.viewers = Budget(self.limits.viewers, "as many streams as allowed are open")
+        self.uploads = Budget(self.limits.uploads_bytes, "too many pictures are being received")
+
+    def state(self) -> str:
+        """Of the live stream: see LiveStream.state, or "off"."""
+        return self.live.state() if self.live else STATE_OFF
+
+    def status(self, pair: Pair | None) -> dict[str, Any]:
+        """What a viewer of `pair` must know to believe it, for JSON."""
+        live = self.live
+        if live is None:
+            return {"state": STATE_OFF}
+        ladder = live.ladder()
+        return {
+            "state": live.state(),
+            "reason": str(live.error or live.reason),
+            "sequence": pair.sequence if pair else None,
+            "age_ms": round((monotonic() - pair.captured) * 1e3, 1) if pair else None,
+            "stages_ms": live.stats.newest_ms,
+            "fps": round(live.stats.fps, 2),
+            "frames": live.stats.frames,
+            "ladder": {"level": ladder.level, "name": ladder.name} if ladder else None,
+            "controls": str(self.board),
+        } | live.counters()
+
+    def stop(self) -> None:
+        """Begin to end: streams finish, no further frame is taken. May be called from a signal handler."""
+        self.stopped = self.stopped or monotonic()
+        self.stopping.set()
+        self.pictures.end()
+        if self.live is not None:
+            self.live.stop()
+
+    def close(self, seconds: float) -> bool:
+        """End what still runs within so many seconds after `stop`; False where something hangs, such as a device."""
+        self.stop()
+        until = self.stopped + seconds
+        ended = self.live is None or self.live.join(max(0.1, until - monotonic()))
+        return self.translator.close(max(0.1, until - monotonic())) and ended
+
+
+def open_service(options: StreamOptions, limits: Limits) -> Service:
+    """Open everything; the live stream, where `options` name a source, begins with `live.start`.
+
+    Raises:
+        ManifestError, EngineError, ControlError: as `runtime.stream`.
+    """
+    manifest = verify_engine(options.engine)
+    board = ControlBoard(manifest.controls, options.controls)
+    pictures = LivePictures()
+    live = None
+    if options.source:
+        build = partial(build_pipeline, options, manifest, board, pictures)
+        build()  # what is wrong in the options is told now
+        live = LiveStream(build, pictures, options.source.partition(":")[0] in sources.CAMERAS)
+    translator = Translator(options.engine, options.backend, limits.waiting, limits.translate_s)
+    return Service(manifest, board, translator, pictures, live, options.fit, limits)
