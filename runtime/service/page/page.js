@@ -48,6 +48,7 @@ function paint(canvas, picture) {
   if (canvas.width !== picture.width || canvas.height !== picture.height) {
     canvas.width = picture.width;
     canvas.height = picture.height;
+    $("stage").style.setProperty("--aspect", picture.width / picture.height);
   }
   canvas.getContext("2d").drawImage(picture, 0, 0);
 }
