@@ -1,7 +1,7 @@
 """Live pictures for any number of viewers: MJPEG for every tool, and a WebSocket for the page.
 
 Nobody is sent an old picture: each viewer gets the newest one when it is ready for it. The WebSocket has one message in
-flight; the viewer asks for the next with any text. A message is
+flight; the viewer asks for the next with any text, and until then hears nothing. A message is
     uint32 (big endian) length of the head | head: JSON | the JPEG files of head["views"], each of head["bytes"]
 and comes at least twice a second, without pictures where there is no new one: silence means a broken connection.
 """
