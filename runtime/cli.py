@@ -28,6 +28,7 @@ VERBS = {
     "parzen": ("benchmarks.parzen", "judge a generator of noise as the first GAN paper did"),
     "latency": ("benchmarks.latency", "time engines and write the report"),
     "overhead": ("benchmarks.overhead", "compare the stream with a bare loop over the engine"),
+    "serve-load": ("benchmarks.serve_load", "load the service with many clients"),
     "c-overhead": ("benchmarks.c_api", "time what the C library adds to an engine"),
 }
 
