@@ -18,6 +18,7 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from time import perf_counter
@@ -83,11 +84,15 @@ async def load(url: str, pid: int, picture: bytes, clients: int, seconds: float)
             if number % 8 == 0:
                 jobs.append(_view(url, tally, end))
             elif number % 8 == 1:
-                jobs.append(_repeat("read", lambda n=number: _read(client, n), tally, end))
+                jobs.append(_repeat("read", partial(_read, client, number), tally, end))
             else:
-                jobs.append(_repeat("translate", lambda: client.post("/translate", content=picture), tally, end))
+                jobs.append(_repeat("translate", partial(_send, client, picture), tally, end))
         await asyncio.gather(*jobs)
     return tally
+
+
+async def _send(client: httpx.AsyncClient, picture: bytes) -> httpx.Response:
+    return await client.post("/translate", content=picture)
 
 
 async def _read(client: httpx.AsyncClient, number: int) -> httpx.Response:

@@ -1,7 +1,7 @@
 // Age and compute time of the last minute, drawn anew when a frame has come.
 
 const SPAN_MS = 60_000;
-const LEFT = 44, BOTTOM = 16, TOP = 6;
+const LEFT = 58, BOTTOM = 16, TOP = 6;
 
 export class Chart {
   constructor(canvas) {
