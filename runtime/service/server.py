@@ -24,6 +24,7 @@ _HEAD_BYTES = 16 << 10  # of a request line and its headers
 _MESSAGE_BYTES = 4 << 10  # of what a viewer says
 _DRAIN_S = 1  # for requests on their way; the rest of the two seconds is the pipeline's
 _KEEP_ALIVE_S = 10
+_SEND_BUFFER_BYTES = 256 << 10
 _PING_S = 5.0
 
 
@@ -87,6 +88,8 @@ class _Protocol(H11Protocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
+        # What the system holds for a slow viewer is old before it arrives.
+        transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BUFFER_BYTES)
         host = self.client[0] if self.client else ""
         from_here = sum(_host_of(other) == host for other in self.connections)
         if len(self.connections) > self.bounds.connections or from_here > self.bounds.connections_each:

@@ -7,10 +7,12 @@ import socket
 import ssl
 import struct
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import ExitStack, closing
 from datetime import datetime, timedelta, timezone
 from itertools import islice
 from pathlib import Path
+from threading import Thread
+from time import sleep
 
 import cv2
 import httpx
@@ -20,9 +22,14 @@ from cryptography import x509
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 
+from benchmarks.c_api import write_identity
 from runtime.service import tls
-from runtime.service.limits import Budget, RateLimit
+from runtime.service.app import build_app
+from runtime.service.limits import Budget, Limits, RateLimit
 from runtime.service.refusal import Refusal
+from runtime.service.server import Server, bind
+from runtime.service.service import open_service
+from runtime.stream import StreamOptions
 from tests.runtime.service.conftest import Served, Start, png
 
 FRAME = np.zeros((48, 64, 3), np.uint8)
@@ -122,10 +129,9 @@ def test_other_origins_and_names_are_refused(
         for answer in (client.get("/streams", headers=headers), client.post("/controls", json={}, headers=headers)):
             assert refusal(answer) == expected
             assert not [name for name in answer.headers if name.startswith("access-control-")]
-    with pytest.raises(InvalidStatus) as refused:
-        listen(live, additional_headers={name: value for name, value in headers.items() if name != "host"}).close()
     if "host" not in headers:
-        assert refused.value.response.status_code == 403
+        with pytest.raises(InvalidStatus, match="403"), listen(live, additional_headers=headers):
+            pass
 
 
 def test_every_answer_has_the_security_headers(live: Served) -> None:
@@ -171,8 +177,8 @@ def exhaust(socket: ClientConnection) -> None:
 
 
 def test_an_unknown_view_and_a_long_message_are_refused(live: Served) -> None:
-    with pytest.raises(InvalidStatus) as refused:
-        listen(live, "?views=secret").close()
+    with pytest.raises(InvalidStatus) as refused, listen(live, "?views=secret"):
+        pass
     assert json.loads(refused.value.response.body)["error"] == "not_found"
     with listen(live) as socket:
         socket.send("x" * 100_000)
@@ -189,9 +195,9 @@ def test_mjpeg_is_read_by_ffmpeg(live: Served) -> None:
     assert not np.array_equal(frames[0], frames[3])
 
 
-def raw(service: Served, head: bytes) -> bytes:
+def raw(port: int, head: bytes) -> bytes:
     """What comes back on a bare connection until it is closed."""
-    with closing(socket.create_connection(("127.0.0.1", int(service.port or 0)), timeout=60)) as connection:
+    with closing(socket.create_connection(("127.0.0.1", port), timeout=60)) as connection:
         connection.sendall(head)
         answer = b""
         while block := connection.recv(65536):
@@ -199,14 +205,66 @@ def raw(service: Served, head: bytes) -> bytes:
     return answer
 
 
-def test_slow_heads_slow_bodies_and_what_is_no_http_are_ended_with_a_reason(live: Served) -> None:
-    assert b'"bad_request"' in raw(live, b"this is not HTTP\r\n\r\n")
-    assert b'"bad_request"' in raw(live, b"GET / HTTP/1.1\r\nHost: localhost\r\nX: " + b"a" * 40_000 + b"\r\n\r\n")
-    slow = raw(live, b"GET / HTTP/1.1\r\nHost: local")
-    assert slow.startswith(b"HTTP/1.1 408")
-    assert b'"too_slow"' in slow
-    body = raw(live, b"POST /translate HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000\r\n\r\nabc")
+@pytest.fixture(scope="module")
+def impatient(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
+    """The port of a service in this process, with pictures of 512×512, that waits for nobody long."""
+    engine = write_identity(tmp_path_factory.mktemp("identity"), 512)
+    limits = Limits(header_s=0.5, upload_s=0.5, send_s=0.5, connections_each=3, viewers=1)
+    service = open_service(StreamOptions(engine, "synthetic:@20", "null:", compare=True), limits)
+    app = build_app(service, frozenset({"localhost"}), None)
+    listener = bind("127.0.0.1", 0)
+    server = Server(app, limits, None, service.stop)
+    thread = Thread(target=server.run, args=([listener],))
+    port = listener.getsockname()[1]
+    thread.start()
+    yield port
+    server.end()
+    thread.join()
+    assert service.close(10.0)
+
+
+def test_slow_heads_slow_bodies_and_what_is_no_http_are_ended_with_a_reason(impatient: int) -> None:
+    assert b'"bad_request"' in raw(impatient, b"this is not HTTP\r\n\r\n")
+    head = b"GET / HTTP/1.1\r\nHost: localhost\r\n"
+    assert b'"bad_request"' in raw(impatient, head + b"X: " + b"a" * 20_000)
+    for slow in (b"", b"GET / HTTP/1.1\r\nHost: local", head):
+        answer = raw(impatient, slow)
+        assert answer.startswith(b"HTTP/1.1 408")
+        assert b'"too_slow"' in answer
+    body = raw(impatient, b"POST /translate HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000\r\n\r\nabc")
     assert body.startswith(b"HTTP/1.1 408")
+    # An answered request is no excuse for the next one's head.
+    answers = raw(impatient, b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\nGET /hea")
+    assert answers.startswith(b"HTTP/1.1 200")
+    assert b"HTTP/1.1 408" in answers
+
+
+def test_one_address_gets_so_many_connections_and_all_get_so_many_streams(impatient: int) -> None:
+    address = ("127.0.0.1", impatient)
+    with ExitStack() as stack:
+        first = stack.enter_context(closing(socket.create_connection(address)))
+        first.sendall(b"GET /streams/original HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        assert first.recv(100).startswith(b"HTTP/1.1 200")
+        second = raw(impatient, b"GET /streams/original HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+        assert second.startswith(b"HTTP/1.1 429")
+        for _ in range(2):
+            stack.enter_context(closing(socket.create_connection(address)))
+        refused = raw(impatient, b"")
+        assert refused.startswith(b"HTTP/1.1 429")
+        assert b'"busy"' in refused
+
+
+def test_a_viewer_that_takes_nothing_is_let_go(impatient: int) -> None:
+    with closing(socket.socket()) as idle:
+        idle.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        idle.connect(("127.0.0.1", impatient))
+        idle.sendall(b"GET /streams/translated HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        for _ in range(600):  # until its place is free again
+            answer = raw(impatient, b"GET /metrics HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+            if b"\ninloco_viewers 0.0" in answer:
+                break
+            sleep(0.1)
+        assert b"\ninloco_viewers 0.0" in answer
 
 
 @pytest.mark.parametrize("in_use", [False, True])
@@ -216,21 +274,22 @@ def test_sigterm_ends_it_well_with_viewers_and_requests_on_their_way(serve: Star
         assert service.end()[0] == 0
         return
     with service.client() as client, client.stream("GET", "/streams/original") as stream, listen(service) as socket:
-        next(stream.iter_raw())
+        parts = stream.iter_raw()
+        next(parts)
         socket.recv(timeout=30)
-        slow = socket_with_half_a_body(service)
+        half = half_a_body(service)
         service.process.terminate()
-        rest = b"".join(stream.iter_raw())
+        rest = b"".join(parts)
         assert rest.endswith(b"--\r\n"), "the stream came to its end"
         with pytest.raises(ConnectionClosed):
             exhaust(socket)
-        slow.close()
+        half.close()
     _, errors = service.process.communicate(timeout=30)
     assert service.process.returncode == 0, errors
     assert "Traceback" not in errors
 
 
-def socket_with_half_a_body(service: Served) -> socket.socket:
+def half_a_body(service: Served) -> socket.socket:
     connection = socket.create_connection(("127.0.0.1", int(service.port or 0)), timeout=30)
     connection.sendall(b"POST /translate HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000\r\n\r\nabc")
     return connection
