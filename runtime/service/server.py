@@ -15,6 +15,7 @@ import h11
 import uvicorn
 from starlette.types import ASGIApp
 from uvicorn.protocols.http.h11_impl import H11Protocol
+from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
 from runtime.errors import InlocoError
 from runtime.service.limits import Limits
@@ -52,11 +53,14 @@ class Server(uvicorn.Server):
     """Ends well on SIGTERM and SIGINT: `stop` is called at once, requests on their way get a second."""
 
     def __init__(self, app: ASGIApp, limits: Limits, certificate: Certificate | None, stop: Callable[[], None]) -> None:
-        class Protocol(_Protocol):
+        class Http(_Http):
+            bounds = limits
+
+        class Socket(_WebSocket):
             bounds = limits
 
         super().__init__(uvicorn.Config(
-            app, http=Protocol, ws="websockets-sansio", loop="asyncio", lifespan="on", log_config=None,
+            app, http=Http, ws=Socket, loop="asyncio", lifespan="on", log_config=None,
             access_log=False, proxy_headers=False, server_header=False, timeout_keep_alive=_KEEP_ALIVE_S,
             timeout_graceful_shutdown=_DRAIN_S, h11_max_incomplete_event_size=_HEAD_BYTES,
             ws_max_size=_MESSAGE_BYTES, ws_per_message_deflate=False, ws_ping_interval=_PING_S, ws_ping_timeout=_PING_S,
@@ -77,10 +81,30 @@ class Server(uvicorn.Server):
         self.end()
 
 
-class _Protocol(H11Protocol):
-    """HTTP/1.1 for one connection."""
+class _Impatient(asyncio.Protocol):
+    """Cuts a connection whose other end takes nothing: closing it would wait for ever."""
 
     bounds: Limits
+    transport: asyncio.Transport
+    _stuck: asyncio.TimerHandle | None = None
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self._stuck = asyncio.get_running_loop().call_later(self.bounds.send_s, self.transport.abort)
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        if self._stuck is not None:
+            self._stuck.cancel()
+            self._stuck = None
+
+
+class _WebSocket(_Impatient, WebSocketsSansIOProtocol):
+    """One viewer."""
+
+
+class _Http(_Impatient, H11Protocol):
+    """HTTP/1.1 for one connection."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)

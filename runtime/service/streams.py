@@ -100,18 +100,19 @@ class _Mjpeg(Response):
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         with self._service.viewers.take():
             await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
-            feed = asyncio.ensure_future(self._feed(send))
             gone = asyncio.ensure_future(_disconnected(receive))
-            await asyncio.wait({feed, gone}, return_when=asyncio.FIRST_COMPLETED)
-            for task in (feed, gone):
-                task.cancel()
-            for task in (feed, gone):
-                with suppress(asyncio.CancelledError, asyncio.TimeoutError, OSError):
-                    await task
+            try:
+                await self._feed(send, gone)
+            except (asyncio.TimeoutError, OSError):
+                pass  # a viewer that takes nothing is let go
+            finally:
+                gone.cancel()
 
-    async def _feed(self, send: Send) -> None:
+    async def _feed(self, send: Send, gone: asyncio.Future[None]) -> None:
         pictures, seen = self._service.pictures, 0
         while not self._service.stopping.is_set():
+            if gone.done():
+                return
             pair = await pictures.newer_than(seen, _BEAT_S)
             if pair is not None:
                 seen = pair.number

@@ -233,10 +233,13 @@ def test_slow_heads_slow_bodies_and_what_is_no_http_are_ended_with_a_reason(impa
         assert b'"too_slow"' in answer
     body = raw(impatient, b"POST /translate HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000\r\n\r\nabc")
     assert body.startswith(b"HTTP/1.1 408")
-    # An answered request is no excuse for the next one's head.
-    answers = raw(impatient, b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\nGET /hea")
-    assert answers.startswith(b"HTTP/1.1 200")
-    assert b"HTTP/1.1 408" in answers
+    with closing(socket.create_connection(("127.0.0.1", impatient), timeout=60)) as connection:
+        connection.sendall(b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        answer = b""
+        while not answer.endswith(b'"ok"}'):
+            answer += connection.recv(65536)
+        connection.sendall(b"GET /hea")  # an answered request is no excuse for the next one's head
+        assert connection.recv(65536).startswith(b"HTTP/1.1 408")
 
 
 def test_one_address_gets_so_many_connections_and_all_get_so_many_streams(impatient: int) -> None:
