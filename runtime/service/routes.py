@@ -15,7 +15,7 @@ from starlette.responses import JSONResponse, Response
 from runtime.controls import parse_assignments
 from runtime.errors import ControlError
 from runtime.fit import FITS, fit_frame
-from runtime.frames import Array
+from runtime.frames import Array, Frame
 from runtime.images import IMAGE_SUFFIXES
 from runtime.manifest import ImagePort
 from runtime.service import uploads
@@ -56,11 +56,13 @@ class Routes:
         self, request: Request, data: bytes, target: tuple[ImagePort, str], controls: Mapping[str, Array]
     ) -> Response:
         service, (port, fit) = self._service, target
-        head = await asyncio.to_thread(uploads.measure, data, service.limits.pixels)
-        name = uploads.chosen_format(request, head.format)
-        frame = await asyncio.to_thread(uploads.decode, data, port)
-        if fit != TILE:
-            frame = await asyncio.to_thread(fit_frame, frame, port.height, port.width, fit)
+
+        def read() -> tuple[str, Frame]:
+            head = uploads.measure(data, service.limits.pixels)
+            name, frame = uploads.chosen_format(request, head.format), uploads.decode(data, port)
+            return name, frame if fit == TILE else fit_frame(frame, port.height, port.width, fit)
+
+        name, frame = await asyncio.to_thread(read)
         result = await service.translator.translate(frame, controls)
         content = await asyncio.to_thread(uploads.encode, result.picture, name)
         headers = {

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
+import struct
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import cv2
 import numpy as np
 import pytest
-from playwright.sync_api import BrowserContext, Page, expect, sync_playwright
+from playwright.sync_api import BrowserContext, Page, WebSocketRoute, expect, sync_playwright
 
+from runtime.service.live import Ladder, ladder_of
 from tests.runtime.service.conftest import Served, Start
 
 CHROMIUM = shutil.which("chromium") or ""
@@ -201,6 +205,40 @@ def test_the_stream_is_lost_said_to_be_and_comes_back(
     serve(tint, "--source", f"{camera.url}/streams/original", "--port", str(viewer.port))
     expect(page.locator("#state")).to_have_text("live", timeout=PATIENCE_MS)
     page.close()
+
+
+def test_a_step_of_the_ladder_and_an_old_picture_are_said(browser: BrowserContext, camera: Served) -> None:
+    page = browser.new_page()
+    said: dict[str, object] = {"ladder": {"level": 2, "name": "tint_int8.onnx"}}
+
+    def between(route: WebSocketRoute) -> None:
+        """Passes the service's messages on, with `said` in their heads."""
+        server = route.connect_to_server()
+
+        def forward(message: str | bytes) -> None:
+            assert isinstance(message, bytes)
+            (length,) = struct.unpack(">I", message[:4])
+            head = json.dumps(json.loads(message[4 : 4 + length]) | said).encode()
+            route.send(struct.pack(">I", len(head)) + head + message[4 + length :])
+
+        server.on_message(forward)
+
+    page.route_web_socket(re.compile("/streams"), between)
+    page.goto(camera.url)
+    expect(page.locator("#ladder")).to_have_text("the machine is late: step 2 of the ladder, tint_int8.onnx")
+    expect(page.locator("#banner")).to_be_hidden()
+    said.update(state="stale", age_ms=2300, ladder=None)
+    expect(page.locator("#banner")).to_contain_text("STALE PICTURE")
+    expect(page.locator("#banner")).to_contain_text("2.3 s old")
+    expect(page.locator("#ladder")).to_be_hidden()
+    page.close()
+
+
+def test_the_ladders_step_is_read_off_the_pipelines_statistics() -> None:
+    pipeline = SimpleNamespace(stats=SimpleNamespace(ladder_level=1, ladder_name="small.onnx"))
+    assert ladder_of(pipeline) == Ladder(1, "small.onnx")  # type: ignore[arg-type]
+    assert ladder_of(SimpleNamespace(stats=SimpleNamespace())) is None  # type: ignore[arg-type]
+    assert ladder_of(None) is None
 
 
 def test_off_loopback_the_page_asks_for_the_token(
