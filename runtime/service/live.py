@@ -64,6 +64,7 @@ class LiveStream:
         self._build, self._pictures, self._is_camera = build, pictures, is_camera
         self._stopping = Event()
         self._ended = False
+        self._began = 0.0
         self._pipeline: Pipeline | None = None
         self._before = dict.fromkeys(_COUNTERS, 0)  # of the runs before this one
         self._thread = Thread(target=self._run, name="inloco live", daemon=True)
@@ -99,7 +100,7 @@ class LiveStream:
         return ladder_of(self._pipeline)
 
     def state(self) -> str:
-        """One of starting, live, playing (a file), stale, no signal, ended, failed."""
+        """One of starting, live, playing (a file), stale, frozen, no signal, ended, failed."""
         pair = self._pictures.newest
         if self.error is not None:
             return "failed"
@@ -107,6 +108,8 @@ class LiveStream:
             return "no signal"
         if self._ended:
             return "ended"
+        if self._pictures.frozen:
+            return "frozen"
         if pair is None:
             return "starting"
         # What is read from a file waits in queues on purpose; a camera's picture must be young.
@@ -115,7 +118,7 @@ class LiveStream:
         return "live" if self._is_camera else "playing"
 
     def _run(self) -> None:
-        attempt = 0
+        self._began, attempt = monotonic(), 0
         while not self._stopping.is_set():
             frames = self.stats.frames
             again = self._run_once()
@@ -155,6 +158,8 @@ class LiveStream:
         return False
 
     def _look(self) -> None:
-        """Four times a second: forget the reason once pictures come again."""
+        """Four times a second: a camera that never gave a picture has no signal; one that does needs no reason."""
+        if self._is_camera and self._pictures.newest is None and monotonic() - self._began > STALE_S:
+            self._pictures.lose()
         if self.reason and not self._pictures.lost:
             self.reason = ""

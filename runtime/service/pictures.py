@@ -53,6 +53,7 @@ class LivePictures:
 
     def __init__(self) -> None:
         self.newest: Pair | None = None
+        self.frozen = False  # the camera repeats its frames
         self.lost = False  # the camera is away: `newest` is the NO SIGNAL picture
         self._loop: asyncio.AbstractEventLoop | None = None
         self._changed = asyncio.Event()
@@ -66,6 +67,7 @@ class LivePictures:
         if mark.sequence < 0:
             self.lose()
             return
+        self.frozen = getattr(mark, "frozen", False)
         width = frame.shape[1] // 2
         halves = [_own(frame[:, :width]), _own(frame[:, width:])]
         self._publish(Pair(halves[0], halves[1], mark.sequence, mark.captured), lost=False)

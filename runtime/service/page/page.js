@@ -10,7 +10,7 @@ const VIEWS = {
   compare: ["original", "translated"], original: ["original"], translated: ["translated"], difference: ["difference"],
 };
 const WORDS = {
-  "no signal": "NO SIGNAL", stale: "STALE PICTURE", failed: "STREAM FAILED", ended: "END OF THE RECORDING",
+  "no signal": "NO SIGNAL", stale: "STALE PICTURE", frozen: "FROZEN CAMERA", failed: "STREAM FAILED", ended: "END OF THE RECORDING",
   starting: "WAITING FOR THE FIRST PICTURE", off: "NO CAMERA", away: "NO WORD FROM THE SERVICE",
 };
 const STAGES = ["age", "compute", "queue", "capture", "sink"];
