@@ -23,7 +23,8 @@ NEVER = {
 # Each of these stands in one file of a package, so that a version's change has one place.
 ONE_FILE = {
     "cryptography", "cuda", "dicomanonymizer", "lightning_fabric", "nncf", "onnxruntime", "onnxscript", "onnxsim",
-    "openvino", "prometheus_client", "pycuda", "pynetdicom", "tensorrt", "tensorrt_rtx", "tensorrt_rtx_bindings", "uvicorn",
+    "openvino", "prometheus_client", "pycuda", "pynetdicom", "tensorrt", "tensorrt_rtx", "tensorrt_rtx_bindings",
+    "uvicorn",
 }  # fmt: skip
 
 
