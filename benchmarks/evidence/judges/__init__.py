@@ -1,0 +1,22 @@
+"""The judges by name."""
+
+from benchmarks.evidence.judges.clusters import ClustersJudge
+from benchmarks.evidence.judges.digits import CouplesJudge, DigitsJudge, SameDigitJudge
+from benchmarks.evidence.judges.domains import DomainsJudge, TwoDomainsJudge
+from benchmarks.evidence.judges.instances import InstancesJudge
+from benchmarks.evidence.judges.judge import Judge
+from benchmarks.evidence.judges.one_image import OneImageJudge
+from benchmarks.evidence.judges.paired import EnlargedJudge, PairedJudge
+
+JUDGES: dict[str, type[Judge]] = {
+    "paired": PairedJudge,
+    "enlarged": EnlargedJudge,
+    "two_domains": TwoDomainsJudge,
+    "domains": DomainsJudge,
+    "digits": DigitsJudge,
+    "couples": CouplesJudge,
+    "same_digit": SameDigitJudge,
+    "clusters": ClustersJudge,
+    "instances": InstancesJudge,
+    "one_image": OneImageJudge,
+}

@@ -1,0 +1,122 @@
+"""Paired translation: how near to the registered truth, and how different by z; and enlarging."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import combinations
+from statistics import fmean
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from benchmarks.evidence.judges.judge import Case, Figures
+from benchmarks.evidence.pictures import drawn, run, to_frames, whole
+from benchmarks.metrics import Lpips, load_lpips, luminance_psnr, psnr, ssim
+from models.data.datasets import reduced
+from models.system import Deployable, System
+from runtime.frames import Array
+
+SHOWN = 6
+STYLES = 4  # z for each source
+COMPARED = 12  # pictures whose versions are compared, which takes LPIPS a while
+
+
+def shipped(system: System) -> Deployable:
+    """The default part."""
+    return next(iter(system.deployables().values()))
+
+
+def spread(lpips: Lpips, versions: Sequence[Sequence[Array]]) -> float:
+    """Mean LPIPS between two of the versions of a picture; versions[k][n] is version k of picture n."""
+    few = [pictures[:COMPARED] for pictures in versions]
+    pairs = [(a, b) for first, second in combinations(few, 2) for a, b in zip(first, second, strict=True)]
+    return fmean(lpips.distance(a, b) for a, b in pairs)
+
+
+class PairedJudge:
+    """Translations of held-out sources beside their true targets."""
+
+    measured: ClassVar[str] = (
+        "held-out pairs: PSNR (dB), SSIM and LPIPS (SqueezeNet) against the true target; with z, the mean over 4 z and "
+        "the mean LPIPS between two of them (diversity). Identity is the source itself"
+    )
+    best: ClassVar[dict[str, str]] = {"psnr": "high", "ssim": "high", "lpips": "low"}
+
+    def __init__(self, case: Case) -> None:
+        size = case.task.test_size
+        self.source, self.target = (whole(where, case.recipe.data, size) for where in case.task.held_out)
+        self.truth, self.lpips = to_frames(self.target), load_lpips(case.weights)
+
+    @property
+    def count(self) -> int:
+        return len(self.source)
+
+    def translations(self, system: System) -> list[Tensor]:
+        """One for each z, or one."""
+        part = shipped(system)
+        if not part.controls:
+            return [run(part, self.source)]
+        latents = drawn(part.controls[0], STYLES, seed=1)
+        return [run(part, self.source, z.expand(self.count, -1)) for z in latents]
+
+    def figures(self, system: System | None) -> Figures:
+        versions = [to_frames(made) for made in (self.translations(system) if system else [self.source])]
+        compared = [pair for frames in versions for pair in zip(frames, self.truth, strict=True)]
+        found = {
+            "psnr": fmean(psnr(a, b) for a, b in compared),
+            "ssim": fmean(ssim(a, b) for a, b in compared),
+            "lpips": fmean(self.lpips.distance(a, b) for a, b in compared),
+        }
+        return found | ({"diversity": spread(self.lpips, versions)} if len(versions) > 1 else {})
+
+    def context(self) -> Figures:
+        return {}
+
+    def rows(self, system: System) -> dict[str, Tensor]:
+        made = {f"made {k}": images[:SHOWN] for k, images in enumerate(self.translations(system), 1)}
+        return {"source": self.source[:SHOWN], **made, "target": self.target[:SHOWN]}
+
+
+class EnlargedJudge:
+    """Frames of a clip's last third, reduced by four and enlarged again."""
+
+    measured: ClassVar[str] = (
+        "held-out frames, reduced four times (bicubic) and enlarged again: PSNR of the luminance (dB, 4 px cut off) "
+        "and LPIPS against the frame. Identity is bicubic enlarging"
+    )
+    best: ClassVar[dict[str, str]] = {"y_psnr": "high", "lpips": "low"}
+
+    def __init__(self, case: Case) -> None:
+        size, scale = case.task.test_size, case.recipe.data.scale
+        self.target = whole(case.task.held_out[0], case.recipe.data, size)
+        self.source = torch.stack([reduced(image, scale) for image in self.target])
+        self.truth, self.lpips = to_frames(self.target), load_lpips(case.weights)
+
+    @property
+    def count(self) -> int:
+        return len(self.target)
+
+    def enlarged(self, system: System | None) -> Tensor:
+        """(N, C, H, W)."""
+        if system:
+            return run(shipped(system), self.source).clamp(-1, 1)
+        return F.interpolate(self.source, self.target.shape[2:], mode="bicubic").clamp(-1, 1)
+
+    def figures(self, system: System | None) -> Figures:
+        compared = [*zip(to_frames(self.enlarged(system)), self.truth, strict=True)]
+        return {
+            "y_psnr": fmean(luminance_psnr(a, b) for a, b in compared),
+            "lpips": fmean(self.lpips.distance(a, b) for a, b in compared),
+        }
+
+    def context(self) -> Figures:
+        return {}
+
+    def rows(self, system: System) -> dict[str, Tensor]:
+        """The middle of four frames."""
+        shown = slice(0, None, max(1, self.count // 4))
+        side = self.target.shape[2] // 2
+        rows = {"bicubic": self.enlarged(None), "enlarged": self.enlarged(system), "frame": self.target}
+        return {name: images[shown, :, side - 96 : side + 96, side - 96 : side + 96] for name, images in rows.items()}

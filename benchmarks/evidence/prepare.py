@@ -1,0 +1,78 @@
+"""What has to be made of the shared images before a training can read them: frames of clips, and one folder of six."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import av
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from models.errors import DataError
+
+Picture = NDArray[np.uint8]  # (H, W, 3) BGR
+
+TRAINED = {"bottle-detection.mp4": 25, "car-detection.mp4": 8}  # every n-th frame of the first two thirds
+LENGTH = {"bottle-detection.mp4": 1189, "car-detection.mp4": 377}
+HELD_OUT = 6  # frames of each clip's last third
+
+
+def prepare(name: str, data: Path, work: Path) -> None:
+    """Make {work}/NAME, if a task reads it and it is not there yet; whole or not at all."""
+    makers = {"frames": _frames, "two_frames": _two_frames, "steel": _steel}
+    if name not in makers or (work / name).exists():
+        return
+    partial = work / f".{name}.partial"
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir(parents=True)
+    makers[name](data, partial)
+    partial.rename(work / name)
+
+
+def _frames(data: Path, out: Path) -> None:
+    """train/ and test/: frames of the first two thirds and of the last third of two clips."""
+    for file, step in TRAINED.items():
+        start = LENGTH[file] * 2 // 3
+        apart = (LENGTH[file] - start) // HELD_OUT
+        for number, picture in enumerate(tqdm(_read_clip(data / "video" / file), desc=file, total=LENGTH[file])):
+            side = "train" if number < start else "test"
+            if number % step == 0 if side == "train" else (number - start) % apart == apart // 2:
+                _write(out / side / f"{file.split('-')[0]}_{number:04d}.png", picture)
+
+
+def _two_frames(data: Path, out: Path) -> None:
+    """trainA/ and trainB/ with one frame each: bottles, and a street."""
+    for side, (file, number) in {"trainA": ("bottle-detection.mp4", 300), "trainB": ("car-detection.mp4", 100)}.items():
+        for k, picture in enumerate(_read_clip(data / "video" / file)):
+            if k == number:
+                _write(out / side / f"{file.split('-')[0]}_{number:04d}.png", picture)
+                break
+
+
+def _steel(data: Path, out: Path) -> None:
+    """One folder of all classes, since TUNIT reads no label; the name keeps the class for the judge."""
+    folders = sorted(path for path in (data / "steel_defects" / "train").iterdir() if path.is_dir())
+    if not folders:
+        raise DataError(f"{data / 'steel_defects' / 'train'} holds no class folder; give the shared data with --data")
+    for folder in folders:
+        for path in sorted(folder.glob("*.jpg")):
+            shutil.copy(path, out / f"{folder.name}_{path.name}")
+
+
+def _read_clip(path: Path) -> Iterator[Picture]:
+    """All frames, BGR, in their own size."""
+    try:
+        with av.open(str(path)) as container:
+            for frame in container.decode(video=0):
+                yield np.asarray(frame.to_ndarray(format="bgr24"), dtype=np.uint8)
+    except (OSError, av.error.FFmpegError) as error:
+        raise DataError(f"cannot read the clip {path} ({error}); give the real images with --data") from error
+
+
+def _write(path: Path, picture: Picture) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    cv2.imwrite(str(path), picture)

@@ -1,0 +1,82 @@
+"""A row of evidence: what was trained on what, how long, and what the judge said; kept as JSON."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from models.errors import DataError
+
+FOLDER = Path(__file__).parents[1] / "results" / "systems"
+Figures = dict[str, float]
+
+
+@dataclass(frozen=True)
+class Row:
+    """All that the page says of a run."""
+
+    name: str
+    system: str  # of the registry
+    recipe: str  # of models/recipes
+    settings: dict[str, object]  # laid over the recipe; {data} is the folder of the real images
+    images: str  # folder of the real images
+    size: int  # px, of the training's crops
+    kimg: float
+    steps: int
+    batch: int
+    seed: int
+    cpu_minutes: float
+    parameters: int  # of the part that was judged
+    measured: str
+    held_out: int  # images
+    best: dict[str, str]  # the figures that count, "high" or "low"
+    trained: Figures
+    untrained: Figures
+    identity: Figures
+    context: Figures
+    seen: str = ""  # what a person saw in the grid
+
+    def learned(self) -> bool:
+        """Whether the trained network beats the untrained one and the identity in every figure that counts."""
+        return all(
+            better(self.trained[name], other[name], way)
+            for name, way in self.best.items()
+            for other in (self.untrained, self.identity)
+        )
+
+
+def better(one: float, other: float, way: str) -> bool:
+    """Strictly."""
+    return one > other if way == "high" else one < other
+
+
+def write_row(row: Row, folder: Path = FOLDER) -> Path:
+    """FOLDER/NAME.json, whole or not at all; what a person wrote under `seen` stays."""
+    path = folder / f"{row.name}.json"
+    folder.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(path.name + ".tmp")
+    partial.write_text(json.dumps(_rounded(asdict(row)), indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    partial.replace(path)
+    return path
+
+
+def read_rows(folder: Path = FOLDER) -> dict[str, Row]:
+    """All rows by name; raises DataError on a file that is none."""
+    rows = {}
+    for path in sorted(folder.glob("*.json")):
+        try:
+            row = Row(**json.loads(path.read_text(encoding="utf-8")))
+        except (ValueError, TypeError) as error:
+            raise DataError(f"{path} is no row of evidence ({error}); make it anew: benchmarks.evidence") from error
+        rows[row.name] = row
+    return rows
+
+
+def _rounded(value: object) -> object:
+    if isinstance(value, float):
+        return float(f"{value:.4g}")
+    if isinstance(value, Mapping):
+        return {name: _rounded(item) for name, item in value.items()}
+    return value

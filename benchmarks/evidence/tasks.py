@@ -1,0 +1,121 @@
+"""What each system is asked to learn: data, recipe, what differs from it, and who judges.
+
+`{data}` in a setting is the folder of the real images, `{work}` the folder of what was prepared from them.
+A training takes minutes, so pictures are small; every row of the result says how small, and how long it took.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+Settings = dict[str, object]
+
+DIGITS = tuple("0123456789")
+MNIST = "{data}/digits/t10k-images-idx3-ubyte.gz"  # the first 8000 images are for training
+
+
+@dataclass(frozen=True)
+class Task:
+    """One row of evidence."""
+
+    recipe: str  # a file of models/recipes
+    images: str  # folder of the shared data
+    judge: str  # a key of judges.JUDGES
+    settings: Settings = field(default_factory=dict)
+    minutes: float = 4.0  # CPU
+    held_out: tuple[str, ...] = ()  # folders or files that nothing is trained on
+    test_size: int = 0  # px at which images are judged; 0 = the training's
+
+    def filled(self, data: Path, work: Path) -> Task:
+        """With the folders' names in all settings."""
+        settings = {name: _filled(value, data, work) for name, value in self.settings.items()}
+        held_out = tuple(str(_filled(value, data, work)) for value in self.held_out)
+        return replace(self, settings=settings, held_out=held_out)
+
+
+def _filled(value: object, data: Path, work: Path) -> object:
+    return value.replace("{data}", str(data)).replace("{work}", str(work)) if isinstance(value, str) else value
+
+
+def _paired(recipe: str, **more: object) -> Task:
+    settings: Settings = {"data": "{data}/xray_lowdose", "channels": 1, "size": 64, "load_size": 128}
+    return Task(
+        recipe, "xray_lowdose", "paired", settings | more,
+        held_out=("{data}/xray_lowdose/testA", "{data}/xray_lowdose/testB"), test_size=128,
+    )  # fmt: skip
+
+
+def _unpaired(recipe: str, **more: object) -> Task:
+    settings: Settings = {"data": "{data}/thermal_color", "size": 64, "load_size": 72}
+    return Task(
+        recipe, "thermal_color", "two_domains", settings | more,
+        held_out=("{data}/thermal_color/testA", "{data}/thermal_color/testB"),
+    )  # fmt: skip
+
+
+def _compact(recipe: str, **more: object) -> Task:
+    """Unpaired, with half of the compact generator's width, which learns the difference to its input."""
+    return _unpaired(recipe, width=32, deep_width=64, deep_blocks=2, skip=True, lr=4e-4, **more)
+
+
+def _digits(recipe: str, **more: object) -> Task:
+    settings: Settings = {"data": MNIST + "#0:8000", "channels": 1, "flip": False}
+    held_out = (MNIST + "#8000:9000", MNIST + "#9000:10000")
+    return Task(recipe, "digits", "digits", settings | more, 2.5, held_out)
+
+
+def _two_digits(recipe: str, judge: str, **more: object) -> Task:
+    settings: Settings = {"data_a": MNIST + "#0:8000", "data_b": "{data}/digits/usps.h5#train", "domains": DIGITS}
+    return Task(recipe, "digits", judge, settings | more, 2.5, (MNIST + "#8000:10000", "{data}/digits/usps.h5#test"))
+
+
+def _contrasts(recipe: str, **more: object) -> Task:
+    settings: Settings = {"data": "{data}/mr_contrasts", "channels": 1, "domains": ("FLAIR", "T1", "T2")}
+    return Task(recipe, "mr_contrasts", "domains", settings | more, 3.0, ("{data}/mr_contrasts/test",))
+
+
+TASKS: dict[str, Task] = {
+    "pix2pix": replace(
+        _paired("pix2pix_compact"), settings={"data": "{data}/xray_lowdose", "channels": 1}, test_size=256),
+    "bicyclegan": _paired("bicyclegan_compact", levels=6),
+    "cut": _compact("cut_compact"),
+    "cyclegan": _compact("cyclegan_compact"),
+    "munit": _unpaired("munit_compact", width=16, blocks=2, critic_width=16, lr=4e-4),
+    "stargan_v2": _contrasts(
+        "stargan_v2_compact", size=32, load_size=36, width=16, max_width=64, mapping_width=64, style_dim=16, lr=4e-4),
+    "stargan": _contrasts(
+        "stargan_compact", size=64, load_size=72, batch=4, blocks=2, n_critic=1, lr=4e-4),
+    "tunit": Task("tunit_compact", "steel_defects", "clusters", {
+        "data": "{work}/steel", "channels": 1, "size": 32, "load_size": 64, "batch": 32, "warm_up": 0.8, "lr": 5e-4},
+        held_out=("{data}/steel_defects/test",)),
+    "srgan": Task("srgan_compact", "video", "enlarged", {
+        "data": "{work}/frames/train", "content_weights": "{data}/weights/squeezenet1_1_imagenet_fp16.npz",
+        "lr": 5e-4, "batch": 4}, 6.0, ("{work}/frames/test",), test_size=352),
+    "instagan": Task("instagan_compact", "magnetic_tile", "instances", {
+        "data_a": "{data}/magnetic_tile/train/blowhole", "data_b": "{data}/magnetic_tile/train/free", "channels": 1},
+        held_out=("{data}/magnetic_tile/test/blowhole", "{data}/magnetic_tile/test/free")),
+    "clr_gan": _paired("bicyclegan_compact", levels=6, lambda_gan=0.0, lambda_l1=0.0, lambda_kl=0.0),
+    "cvae_gan": _paired("bicyclegan_compact", levels=6, lambda_gan2=0.0, lambda_z=0.0),
+    "msgan": _paired("msgan_compact"),
+    "msgan_off": _paired("msgan_compact", lambda_mode_seeking=0.0),
+    "fastcut": _compact("fastcut_compact"),
+    "ugatit": _unpaired("ugatit_compact", lr=4e-4),
+    "nice_gan": _unpaired("nice_gan_compact", lr=4e-4),
+    "gcgan": _compact("gcgan_compact"),
+    "distancegan": _compact("distancegan_compact"),
+    "negcut": _compact("negcut_compact"),
+    "unit": _unpaired("unit_compact", lr=4e-4),
+    "drit": _unpaired("drit_compact", size=32, load_size=36, width=16, critic_width=16, lr=4e-4),
+    "drit_pp": _contrasts("drit_pp_compact", size=32, load_size=36, width=16, critic_width=16, lr=4e-4),
+    "sincut": Task("sincut_compact", "video", "one_image", {"data": "{work}/two_frames"},
+                   held_out=("{work}/two_frames/trainA", "{work}/two_frames/trainB")),
+    "gan": _digits("gan_compact"),
+    "dcgan": _digits("dcgan_compact"),
+    "lsgan": _digits("lsgan_compact", domains=DIGITS),
+    "wgan": _digits("wgan_compact"),
+    "wgan_gp": _digits("wgan_gp_compact"),
+    "vae": _digits("vae_compact"),
+    "cogan": _two_digits("cogan_compact", "couples"),
+    "dtn": _two_digits("dtn_compact", "same_digit", channels=1),
+}  # fmt: skip
