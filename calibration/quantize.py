@@ -204,9 +204,9 @@ def settings_of(options: argparse.Namespace) -> Settings:
     )
 
 
-def main() -> int:
-    """The command."""
-    options = parse()
+def main(arguments: list[str] | None = None) -> int:
+    """The command; `arguments` default to the process's."""
+    options = parse(arguments)
     settings = settings_of(options)
     model, manifest = load_graph(options.graph)
     check_writable(options.graph, options.out, manifest)

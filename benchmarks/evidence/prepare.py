@@ -1,4 +1,4 @@
-"""What has to be made of the shared images before a training can read them: frames of clips, and one folder of six."""
+"""What has to be made of the shared images before a training can read it: two frames, and one folder of six."""
 
 from __future__ import annotations
 
@@ -10,20 +10,14 @@ import av
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from tqdm import tqdm
 
 from models.errors import DataError
 
 Picture = NDArray[np.uint8]  # (H, W, 3) BGR
 
-TRAINED = {"bottle-detection.mp4": 25, "car-detection.mp4": 8}  # every n-th frame of the first two thirds
-LENGTH = {"bottle-detection.mp4": 1189, "car-detection.mp4": 377}
-HELD_OUT = 6  # frames of each clip's last third
-
-
 def prepare(name: str, data: Path, work: Path) -> None:
     """Make {work}/NAME, if a task reads it and it is not there yet; whole or not at all."""
-    makers = {"frames": _frames, "two_frames": _two_frames, "steel": _steel}
+    makers = {"two_frames": _two_frames, "steel": _steel}
     if name not in makers or (work / name).exists():
         return
     partial = work / f".{name}.partial"
@@ -31,17 +25,6 @@ def prepare(name: str, data: Path, work: Path) -> None:
     partial.mkdir(parents=True)
     makers[name](data, partial)
     partial.rename(work / name)
-
-
-def _frames(data: Path, out: Path) -> None:
-    """train/ and test/: frames of the first two thirds and of the last third of two clips."""
-    for file, step in TRAINED.items():
-        start = LENGTH[file] * 2 // 3
-        apart = (LENGTH[file] - start) // HELD_OUT
-        for number, picture in enumerate(tqdm(_read_clip(data / "video" / file), desc=file, total=LENGTH[file])):
-            side = "train" if number < start else "test"
-            if number % step == 0 if side == "train" else (number - start) % apart == apart // 2:
-                _write(out / side / f"{file.split('-')[0]}_{number:04d}.png", picture)
 
 
 def _two_frames(data: Path, out: Path) -> None:

@@ -4,13 +4,24 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from models.errors import DataError
 
 FOLDER = Path(__file__).parents[1] / "results" / "systems"
 Figures = dict[str, float]
+
+
+@dataclass(frozen=True)
+class Precision:
+    """What the gate said of the part at a lower precision, against its fp32 graph."""
+
+    verdict: str  # "passed" or "refused"
+    mean_psnr: float  # dB
+    worst_psnr: float  # dB, of the worst frame
+    bias: float  # levels of 255
+    missed: list[str]  # in words
 
 
 @dataclass(frozen=True)
@@ -31,25 +42,27 @@ class Row:
     parameters: int  # of the part that was judged
     measured: str
     held_out: int  # images
-    best: dict[str, str]  # the figures that count, "high" or "low"
+    best: dict[str, tuple[str, float]]  # the figures that count: "high" or "low", and the margin that is asked for
     trained: Figures
     untrained: Figures
     identity: Figures
     context: Figures
     seen: str = ""  # what a person saw in the grid
+    precision: dict[str, Precision] = field(default_factory=dict)  # "fp16", "int8"; empty = not gated
 
     def learned(self) -> bool:
         """Whether the trained network beats the untrained one and the identity in every figure that counts."""
         return all(
-            better(self.trained[name], other[name], way)
-            for name, way in self.best.items()
+            better(self.trained[name], other[name], *wanted)
+            for name, wanted in self.best.items()
+            if name in self.trained
             for other in (self.untrained, self.identity)
         )
 
 
-def better(one: float, other: float, way: str) -> bool:
-    """Strictly."""
-    return one > other if way == "high" else one < other
+def better(one: float, other: float, way: str, margin: float) -> bool:
+    """By the margin at least; of "low" figures it is a share of the other one."""
+    return one >= other + margin if way == "high" else one <= other * (1 - margin)
 
 
 def write_row(row: Row, folder: Path = FOLDER) -> Path:
@@ -67,8 +80,11 @@ def read_rows(folder: Path = FOLDER) -> dict[str, Row]:
     rows = {}
     for path in sorted(folder.glob("*.json")):
         try:
-            row = Row(**json.loads(path.read_text(encoding="utf-8")))
-        except (ValueError, TypeError) as error:
+            values = json.loads(path.read_text(encoding="utf-8"))
+            values["best"] = {name: tuple(wanted) for name, wanted in values["best"].items()}
+            values["precision"] = {name: Precision(**said) for name, said in values.get("precision", {}).items()}
+            row = Row(**values)
+        except (ValueError, TypeError, KeyError, AttributeError) as error:
             raise DataError(f"{path} is no row of evidence ({error}); make it anew: benchmarks.evidence") from error
         rows[row.name] = row
     return rows

@@ -85,13 +85,14 @@ TASKS: dict[str, Task] = {
     "stargan_v2": _contrasts(
         "stargan_v2_compact", size=32, load_size=36, width=16, max_width=64, mapping_width=64, style_dim=16, lr=4e-4),
     "stargan": _contrasts(
-        "stargan_compact", size=64, load_size=72, batch=4, blocks=2, n_critic=1, lr=4e-4),
+        "stargan_compact", size=32, load_size=36, batch=4, blocks=2, critic_width=16, critic_layers=4, n_critic=1,
+        lr=4e-4),
     "tunit": Task("tunit_compact", "steel_defects", "clusters", {
         "data": "{work}/steel", "channels": 1, "size": 32, "load_size": 64, "batch": 32, "warm_up": 0.8, "lr": 5e-4},
         held_out=("{data}/steel_defects/test",)),
-    "srgan": Task("srgan_compact", "video", "enlarged", {
-        "data": "{work}/frames/train", "content_weights": "{data}/weights/squeezenet1_1_imagenet_fp16.npz",
-        "lr": 5e-4, "batch": 4}, 6.0, ("{work}/frames/test",), test_size=352),
+    "srgan": Task("srgan_compact", "cats_dogs", "enlarged", {
+        "data": "{data}/cats_dogs/trainA", "content": "mse", "pretrain": 1.0, "size": 48, "lr": 1e-3}, 4.0,
+        ("{data}/cats_dogs/testA",), test_size=256),
     "instagan": Task("instagan_compact", "magnetic_tile", "instances", {
         "data_a": "{data}/magnetic_tile/train/blowhole", "data_b": "{data}/magnetic_tile/train/free", "channels": 1},
         held_out=("{data}/magnetic_tile/test/blowhole", "{data}/magnetic_tile/test/free")),

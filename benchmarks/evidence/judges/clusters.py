@@ -26,7 +26,7 @@ class ClustersJudge:
         "held-out images: share whose cluster stands for their hidden class, under the best naming of clusters. "
         "Identity is k-means with as many clusters on the pixels"
     )
-    best: ClassVar[dict[str, str]] = {"cluster_accuracy": "high"}
+    best: ClassVar[dict[str, tuple[str, float]]] = {"cluster_accuracy": ("high", 0.05)}
 
     def __init__(self, case: Case) -> None:
         folders = sorted(path for path in Path(case.task.held_out[0]).iterdir() if path.is_dir())

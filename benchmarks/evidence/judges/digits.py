@@ -44,7 +44,7 @@ class DigitsJudge:
         "log-likelihood of held-out digits (nats), RMS difference to the nearest training digit (0 = copied; held-out "
         "digits: see context); with a class asked for, the share that is of it. Identity is uniform noise as a picture"
     )
-    best: ClassVar[dict[str, str]] = {"distance": "low", "log_likelihood": "high"}
+    best: ClassVar[dict[str, tuple[str, float]]] = {"distance": ("low", 0.5), "log_likelihood": ("high", 10.0)}
 
     def __init__(self, case: Case) -> None:
         self.train, labels = read(str(only_side(case.recipe.data)), case)
@@ -102,7 +102,7 @@ class CouplesJudge:
         "the same digit, entropy of the classes (log2 10 = 3.32 bits), share of which both are surer than 0.9. "
         "Identity couples held-out digits of the two domains at random"
     )
-    best: ClassVar[dict[str, str]] = {"same_digit": "high", "sure": "high"}
+    best: ClassVar[dict[str, tuple[str, float]]] = {"same_digit": ("high", 0.3)}
 
     def __init__(self, case: Case) -> None:
         train = [read(str(side), case) for side in sides(case.recipe.data)]
@@ -149,7 +149,7 @@ class SameDigitJudge:
         "held-out MNIST digits drawn as USPS digits: share that a classifier of real USPS digits takes for the right "
         "digit, and the Fréchet distance of its features to held-out USPS digits (not FID). Identity is the source"
     )
-    best: ClassVar[dict[str, str]] = {"right_digit": "high", "distance": "low"}
+    best: ClassVar[dict[str, tuple[str, float]]] = {"right_digit": ("high", 0.05), "distance": ("low", 0.2)}
 
     def __init__(self, case: Case) -> None:
         (self.source, self.labels), (self.target, self.target_labels) = (read(w, case) for w in case.task.held_out)

@@ -47,7 +47,7 @@ class TwoDomainsJudge:
         "puts into B, Fréchet distance of these features to B's held-out images (not FID), SSIM of the edges with the "
         "source; with a style, the mean LPIPS between two styles (diversity). Identity is the source itself"
     )
-    best: ClassVar[dict[str, str]] = {"in_target": "high", "distance": "low"}
+    best: ClassVar[dict[str, tuple[str, float]]] = {"in_target": ("high", 0.3), "distance": ("low", 0.2)}
 
     def __init__(self, case: Case) -> None:
         data = case.recipe.data
@@ -102,7 +102,9 @@ class DomainsJudge:
         "on SqueezeNet features) puts into the domain that was asked for, SSIM of the edges with the source; where "
         "slices of the same name are registered, SSIM with the true one. Identity is the source itself"
     )
-    best: ClassVar[dict[str, str]] = {"in_target": "high"}
+    best: ClassVar[dict[str, tuple[str, float]]] = {
+        "in_target": ("high", 0.3), "ssim_to_true_slice": ("high", 0.02)
+    }  # fmt: skip
 
     def __init__(self, case: Case) -> None:
         data = case.recipe.data

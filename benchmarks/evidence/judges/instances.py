@@ -50,7 +50,7 @@ class InstancesJudge:
         "far the defect stands out afterwards (absolute difference of the means inside and around it, levels of 255), "
         "share that a classifier of the real domains puts into the target. Identity is the source itself"
     )
-    best: ClassVar[dict[str, str]] = {"in_target": "high", "contrast": "low"}
+    best: ClassVar[dict[str, tuple[str, float]]] = {"in_target": ("high", 0.1), "contrast": ("low", 0.3)}
 
     def __init__(self, case: Case) -> None:
         data = case.recipe.data

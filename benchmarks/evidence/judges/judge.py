@@ -25,10 +25,10 @@ class Case:
 
 
 class Judge(Protocol):
-    """One kind of evidence. `best` says of each figure that counts whether more or less is better."""
+    """One kind of evidence. `best` says of each figure that counts whether more or less is better, and by how much."""
 
     measured: ClassVar[str]  # in a sentence: on what, by what
-    best: ClassVar[dict[str, str]]  # figure → "high" or "low"; the first is the headline
+    best: ClassVar[dict[str, tuple[str, float]]]  # figure → way and margin, as in rows.Row
 
     def __init__(self, case: Case) -> None: ...
 

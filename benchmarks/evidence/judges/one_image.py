@@ -28,7 +28,7 @@ class OneImageJudge:
         "the whole source image: Fréchet distance of SqueezeNet's early features, pixel by pixel, to the target image "
         "(in the way of SIFID, but not it), SSIM of the edges with the source. Identity is the source itself"
     )
-    best: ClassVar[dict[str, str]] = {"distance": "low"}
+    best: ClassVar[dict[str, tuple[str, float]]] = {"distance": ("low", 0.2)}
 
     def __init__(self, case: Case) -> None:
         self.squeeze, multiple = Squeeze(case.weights), 4

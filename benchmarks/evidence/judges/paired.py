@@ -42,7 +42,9 @@ class PairedJudge:
         "held-out pairs: PSNR (dB), SSIM and LPIPS (SqueezeNet) against the true target; with z, the mean over 4 z and "
         "the mean LPIPS between two of them (diversity). Identity is the source itself"
     )
-    best: ClassVar[dict[str, str]] = {"psnr": "high", "ssim": "high", "lpips": "low"}
+    best: ClassVar[dict[str, tuple[str, float]]] = {
+        "psnr": ("high", 1.0), "ssim": ("high", 0.02), "lpips": ("low", 0.1)
+    }  # fmt: skip
 
     def __init__(self, case: Case) -> None:
         size = case.task.test_size
@@ -80,13 +82,13 @@ class PairedJudge:
 
 
 class EnlargedJudge:
-    """Frames of a clip's last third, reduced by four and enlarged again."""
+    """Held-out images, reduced by four and enlarged again."""
 
     measured: ClassVar[str] = (
-        "held-out frames, reduced four times (bicubic) and enlarged again: PSNR of the luminance (dB, 4 px cut off) "
-        "and LPIPS against the frame. Identity is bicubic enlarging"
+        "held-out images, reduced four times (bicubic) and enlarged again: PSNR of the luminance (dB, 4 px cut off) "
+        "and LPIPS against the image. Identity is bicubic enlarging"
     )
-    best: ClassVar[dict[str, str]] = {"y_psnr": "high", "lpips": "low"}
+    best: ClassVar[dict[str, tuple[str, float]]] = {"y_psnr": ("high", 0.2), "lpips": ("low", 0.1)}
 
     def __init__(self, case: Case) -> None:
         size, scale = case.task.test_size, case.recipe.data.scale
@@ -115,8 +117,8 @@ class EnlargedJudge:
         return {}
 
     def rows(self, system: System) -> dict[str, Tensor]:
-        """The middle of four frames."""
+        """The middle of four images."""
         shown = slice(0, None, max(1, self.count // 4))
         side = self.target.shape[2] // 2
-        rows = {"bicubic": self.enlarged(None), "enlarged": self.enlarged(system), "frame": self.target}
+        rows = {"bicubic": self.enlarged(None), "enlarged": self.enlarged(system), "image": self.target}
         return {name: images[shown, :, side - 96 : side + 96, side - 96 : side + 96] for name, images in rows.items()}

@@ -1,0 +1,164 @@
+"""Write docs/systems.md: every system, what it costs, where it differs from its paper, and what it was seen to learn.
+
+python -m benchmarks.systems_page                 # from the registry and benchmarks/results/systems/*.json
+python -m benchmarks.systems_page --count         # count the multiply-accumulates of every system anew, too
+"""
+
+from __future__ import annotations
+
+import argparse
+import inspect
+import json
+import re
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+from benchmarks.evidence.rows import FOLDER, Row, read_rows
+from benchmarks.evidence.tasks import TASKS
+from benchmarks.part_macs import GMACS_FILE, Costs, count_all
+from models.errors import run_command
+from models.list import Entry, entry
+from models.registry import SYSTEMS, system_class
+
+ROOT = Path(__file__).parents[1]
+PAGE = ROOT / "docs" / "systems.md"
+PAIRED = {"paired": "yes", "high_resolution": "made from one image"}
+NEEDS = {
+    "unpaired": "two folders of images",
+    "paired": "two folders of registered images, or one of side-by-side ones",
+    "images": "one folder of images",
+    "labelled": "images with a class (class folders or a file)",
+    "adaptation": "labelled images of one domain, images of another",
+    "high_resolution": "one folder of large images",
+    "domains": "one folder for each domain",
+    "labelled_sets": "an attribute list, class folders, or both",
+    "instances": "two folders of images with masks of their instances",
+}
+HEAD = """<!-- Written by `python -m benchmarks.systems_page`; change the systems, or the rows, and run it again. -->
+# Systems
+
+Each system is one file of `models/systems/` and one line of `python -m models.list`; they train, export, are gated and
+run through the same commands. Parameters and multiply-accumulates are those of what ships, at the paper's settings and
+size; exact: a transposed convolution works once per input position.
+"""
+EVIDENCE = """
+## What they were seen to learn
+
+Short trainings on real images, on one core of a CPU, from the recipes for small machines with the changes that each row
+names: `python -m benchmarks.evidence ROW --data DATA --out RUNS` does it again, and `benchmarks/results/systems/` holds
+the rows. They show that a system learns, not how well it can: minutes instead of days, pictures of 28 to 256 px, one
+data set of one plant, subject or city each. *Learned* means that the trained network beats the same network untrained
+and the identity, in every figure that counts (bold), by the margin that its judge asks for; where it does not, the row
+says so.
+"""
+
+
+def _differs(name: str) -> str:
+    """What its file says under "Differs from the paper"."""
+    doc = inspect.getdoc(sys.modules[system_class(name).__module__]) or ""
+    found = re.search(r"^Differs from the paper: (.*?)(?:\n\n|\Z)", doc, re.MULTILINE | re.DOTALL)
+    return " ".join(found[1].split()) if found else "–"
+
+
+def _number(value: float) -> str:
+    return f"{value:.4g}" if abs(value) < 1e4 else f"{value:,.0f}"
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|").replace("\n", " ")
+
+
+def _table(head: list[str], body: list[list[str]]) -> str:
+    lines = [head, ["---"] * len(head), *body]
+    return "\n".join("| " + " | ".join(map(_cell, line)) + " |" for line in lines) + "\n"
+
+
+def _overview(found: Entry, cost: Mapping[str, Costs], rows: Mapping[str, Row]) -> list[str]:
+    own = [row for row in rows.values() if row.system == found.name]
+    parts = [f"{part} {count / 1e6:.2f} M" for part, count in found.parts.items()]
+    costs = cost[found.name]
+    gmacs = [f"{part} {value:.3g}" for part, value in costs.gmacs.items()]
+    passed = [name.upper() for row in own for name, found in row.precision.items() if found.verdict == "passed"]
+    evidence = [f"[{row.name}](#{row.name}): {'learned' if row.learned() else 'not learned'}" for row in own]
+    return [
+        f"[{found.name}](../models/systems/{Path(inspect.getfile(system_class(found.name))).name})",
+        found.paper, str(found.year), PAIRED.get(found.data, "no"), NEEDS[found.data],
+        "; ".join(costs.controls) or "–", "; ".join(parts), "; ".join(gmacs) + f" ({costs.size} px)",
+        ", ".join(dict.fromkeys(passed)) or "–", "; ".join(evidence) or "none yet",
+    ]  # fmt: skip
+
+
+def _evidence(row: Row) -> str:
+    """One row with its three columns of figures."""
+    ways = {"high": "more is better", "low": "less is better"}
+    figures = [
+        [f"**{name}** ({ways[row.best[name][0]]})" if name in row.best else name]
+        + [_number(values[name]) if name in values else "–" for values in (row.trained, row.untrained, row.identity)]
+        for name in row.trained
+    ]
+    settings = ", ".join(f"`{name} = {json.dumps(value)}`" for name, value in row.settings.items())
+    context = "; ".join(f"{name} {_number(value)}" for name, value in row.context.items())
+    return "\n".join(
+        [
+            f"### {row.name}",
+            "",
+            f"{'**Learned.**' if row.learned() else '**Not learned.**'} {row.seen}".rstrip(),
+            "",
+            f"System `{row.system}`, recipe `{row.recipe}`, images `{row.images}` at {row.size} px, {row.steps} steps "
+            f"of {row.batch} ({row.cpu_minutes:.1f} CPU minutes, seed {row.seed}), {row.parameters / 1e6:.2f} M "
+            f"parameters. Settings: {settings}.",
+            "",
+            f"Measured on {row.held_out} {row.measured}." + (f" To compare: {context}." if context else ""),
+            "",
+            _table(["", "trained", "untrained", "identity"], figures),
+            _gated(row),
+        ]
+    )
+
+
+def _gated(row: Row) -> str:
+    """Which precision passes the gate, and why not."""
+    said = [
+        f"{name.upper()} {found.verdict} (mean {found.mean_psnr:.1f} dB, worst frame {found.worst_psnr:.1f} dB"
+        + (f"; {'; '.join(found.missed)})" if found.missed else ")")
+        for name, found in row.precision.items()
+    ]
+    return f"Gate against the fp32 graph: {', '.join(said)}.\n" if said else ""
+
+
+def page(rows: Mapping[str, Row], costs: Mapping[str, Costs]) -> str:
+    """The whole document."""
+    entries = [entry(name) for name in sorted(SYSTEMS)]
+    columns = ["system", "paper", "year", "paired?", "data it needs", "controls at inference", "parameters",
+               "exact GMACs", "gate passed", "evidence"]  # fmt: skip
+    overview = _table(columns, [_overview(found, costs, rows) for found in entries])
+    differs = _table(["system", "differs from the paper"], [[found.name, _differs(found.name)] for found in entries])
+    ordered = [rows[name] for name in TASKS if name in rows]
+    missing = sorted(set(SYSTEMS) - {row.system for row in rows.values()})
+    tail = f"\nNo training has been judged yet of: {', '.join(missing)}.\n" if missing else ""
+    return "\n".join(
+        [HEAD, overview, "## Where they differ from their papers", "", differs, EVIDENCE.strip(), tail]
+        + [_evidence(row) for row in ordered]
+    )
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.systems_page",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--count", action="store_true", help="count multiply-accumulates anew (a minute)")
+    parser.add_argument("--results", type=Path, default=FOLDER, help="folder of the rows (default: %(default)s)")
+    parser.add_argument("--out", type=Path, default=PAGE, help="the page to write (default: %(default)s)")
+    args = parser.parse_args()
+    if args.count:
+        count_all(GMACS_FILE)
+    args.out.write_text(page(read_rows(args.results), Costs.read(GMACS_FILE)), encoding="utf-8")
+    print(args.out)
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(run_command(main))

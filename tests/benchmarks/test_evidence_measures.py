@@ -1,0 +1,128 @@
+"""The figures of the evidence against closed forms; rows and judgements."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from benchmarks.evidence.classifiers import DigitNet, accuracy, digit_classifier
+from benchmarks.evidence.judges.instances import grown, ssim_where
+from benchmarks.evidence.measures import cluster_accuracy, edge_ssim, edges, entropy, frechet, nearest
+from benchmarks.evidence.rows import Row, better, read_rows, write_row
+from benchmarks.evidence.tasks import TASKS
+from benchmarks.evidence.training import RECIPES, planned
+from models.errors import DataError
+from models.registry import SYSTEMS
+
+ROW = Row(
+    "cut", "cut", "cut_compact", {"size": 64}, "thermal_color", 64, 1.5, 750, 2, 0, 3.2, 1000, "things", 25,
+    {"in_target": ("high", 0.3), "distance": ("low", 0.2)},
+    {"in_target": 0.9, "distance": 10.0, "edge_ssim": 0.5}, {"in_target": 0.1, "distance": 30.0},
+    {"in_target": 0.0, "distance": 20.0}, {"classifier_accuracy": 0.98},
+)  # fmt: skip
+
+
+def test_frechet_distance_of_gaussians_with_equal_axes_is_that_of_means_and_deviations() -> None:
+    rng = np.random.default_rng(0)
+    points = rng.normal(size=(4000, 3))
+    points = (points - points.mean(0)) @ np.linalg.inv(np.linalg.cholesky(np.cov(points, rowvar=False))).T
+    one, other = points * [1, 2, 3], points * [2, 2, 1] + [1, 0, 2]
+    # (μ₁ - μ₂)² + (σ₁ - σ₂)² for each axis
+    assert frechet(one, other) == pytest.approx((1 + 4) + (1 + 0 + 4), rel=1e-6)
+    assert frechet(one, one) == pytest.approx(0, abs=1e-6)
+
+
+def test_frechet_distance_does_not_depend_on_the_axes() -> None:
+    rng = np.random.default_rng(1)
+    one, other = rng.normal(size=(200, 4)), rng.normal(size=(150, 4)) @ rng.normal(size=(4, 4)) + 1
+    turned, _ = np.linalg.qr(rng.normal(size=(4, 4)))
+    assert frechet(one @ turned, other @ turned) == pytest.approx(frechet(one, other), rel=1e-8)
+    assert frechet(other, one) == pytest.approx(frechet(one, other), rel=1e-8)
+
+
+def test_entropy_of_even_and_of_sole_classes() -> None:
+    assert entropy(np.full(8, 5.0)) == pytest.approx(3)
+    assert entropy(np.array([0.0, 7.0])) == 0
+
+
+def test_nearest_is_the_root_mean_square_difference() -> None:
+    among = np.array([[0.0, 0.0, 0.0, 0.0], [1.0, 1.0, 1.0, 1.0]])
+    points = np.array([[0.0, 0.0, 0.0, 1.0], [1.0, 1.0, 1.0, 1.0]])
+    assert nearest(points, among) == pytest.approx([math.sqrt(1 / 4), 0])
+
+
+def test_clusters_may_have_any_names_but_only_one_each() -> None:
+    labels = np.array([0, 0, 1, 1, 2, 2])
+    assert cluster_accuracy(np.array([2, 2, 0, 0, 1, 1]), labels) == 1
+    assert cluster_accuracy(np.zeros(6, np.int64), labels) == pytest.approx(1 / 3)
+    assert cluster_accuracy(np.array([0, 1, 2, 3, 4, 5]), labels) == pytest.approx(1 / 2)  # more clusters than classes
+
+
+def test_edges_are_kept_by_another_colour_and_lost_by_another_place() -> None:
+    rng = np.random.default_rng(2)
+    picture = np.kron(rng.integers(40, 200, (8, 8, 3)), np.ones((8, 8, 1))).astype(np.uint8)
+    recoloured = (255 - picture // 2).astype(np.uint8)
+    assert edge_ssim(recoloured, picture) > 0.9
+    assert edge_ssim(np.roll(picture, 4, axis=1), picture) < 0.5
+    assert edges(np.full((8, 8, 1), 7, np.uint8)).max() == 0
+
+
+def test_ssim_is_read_where_it_is_asked_for() -> None:
+    torch.manual_seed(0)
+    one = torch.rand(1, 1, 48, 48) * 2 - 1
+    other = one.clone()
+    other[..., 20:28, 20:28] *= -1
+    inside = torch.zeros(1, 48, 48, dtype=torch.bool)
+    inside[:, 20:28, 20:28] = True
+    assert int(grown(inside, 2).sum()) == 12 * 12
+    assert ssim_where(one, other, inside) < 0.2
+    # SSIM's Gaussian of σ 1.5 reaches 5 px.
+    assert ssim_where(one, other, ~grown(inside, 5)) == pytest.approx(1)
+
+
+def test_a_digit_classifier_learns_what_can_be_told_apart() -> None:
+    torch.manual_seed(0)
+    labels = torch.arange(10).repeat(40)
+    digits = -torch.ones(400, 1, 28, 28)
+    for k, label in enumerate(labels.tolist()):
+        digits[k, :, 3 + 5 * (label // 4) : 8 + 5 * (label // 4), 2 + 6 * (label % 4) : 8 + 6 * (label % 4)] = 1
+    assert accuracy(digit_classifier(digits, labels, epochs=12), digits, labels) > 0.95
+    assert accuracy(DigitNet().eval(), digits, labels) < 0.4
+
+
+def test_better_is_by_a_margin() -> None:
+    assert better(0.5, 0.2, "high", 0.3)
+    assert not better(0.49, 0.2, "high", 0.3)
+    assert better(8.0, 10.0, "low", 0.2)
+    assert not better(8.1, 10.0, "low", 0.2)
+
+
+def test_learned_needs_every_figure_that_counts_against_both_others() -> None:
+    assert ROW.learned()
+    assert not replace(ROW, identity={"in_target": 0.7, "distance": 20.0}).learned()
+    assert not replace(ROW, untrained={"in_target": 0.0, "distance": 11.0}).learned()
+
+
+def test_rows_are_read_as_they_were_written(tmp_path: Path) -> None:
+    write_row(ROW, tmp_path)
+    assert read_rows(tmp_path) == {"cut": ROW}
+    (tmp_path / "broken.json").write_text('{"name": "x"}')
+    with pytest.raises(DataError, match="no row of evidence"):
+        read_rows(tmp_path)
+
+
+@pytest.mark.parametrize("name", TASKS)
+def test_every_task_names_a_recipe_and_settings_that_there_are(name: str, tmp_path: Path) -> None:
+    task = TASKS[name].filled(Path("data"), Path("work"))
+    assert (RECIPES / f"{task.recipe}.toml").is_file()
+    (tmp_path / "recipe.toml").write_text((RECIPES / f"{task.recipe}.toml").read_text())
+    recipe = planned(task.recipe, task.settings, tmp_path, minutes=1)
+    names = recipe.flat()
+    assert set(task.settings) <= set(names)
+    assert recipe.train.system in SYSTEMS
+    assert "{" not in "".join(map(str, [*task.settings.values(), *task.held_out]))
