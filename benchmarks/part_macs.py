@@ -73,9 +73,15 @@ def _control(control: Control) -> str:
     return f"`{control.name}`: {control.kind}{names}"
 
 
-def count_all(path: Path) -> None:
-    """Write the costs of every system."""
-    found = {name: asdict(costs(name)) for name in tqdm(SYSTEMS, desc="counting", unit="system")}
+def counted(path: Path, known: dict[str, Costs]) -> dict[str, Costs]:
+    """The costs of every system; what is not known is counted, and then written."""
+    unknown = [name for name in SYSTEMS if name not in known]
+    if not unknown:
+        return known
+    new = {name: costs(name) for name in tqdm(unknown, desc="counting", unit="system")}
+    every = {name: (known | new)[name] for name in sorted(SYSTEMS)}
+    found = {name: asdict(values) for name, values in every.items()}
     partial = path.with_name(path.name + ".tmp")
     partial.write_text(json.dumps(found, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     partial.replace(path)
+    return every

@@ -1,7 +1,7 @@
 """Write docs/systems.md: every system, what it costs, where it differs from its paper, and what it was seen to learn.
 
 python -m benchmarks.systems_page                 # from the registry and benchmarks/results/systems/*.json
-python -m benchmarks.systems_page --count         # count the multiply-accumulates of every system anew, too
+python -m benchmarks.systems_page --count         # count all multiply-accumulates anew
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from pathlib import Path
 
 from benchmarks.evidence.rows import FOLDER, Row, read_rows
 from benchmarks.evidence.tasks import TASKS
-from benchmarks.part_macs import GMACS_FILE, Costs, count_all
+from benchmarks.part_macs import GMACS_FILE, Costs, counted
 from models.errors import run_command
 from models.list import Entry, entry
 from models.registry import SYSTEMS, system_class
@@ -149,13 +149,12 @@ def main() -> int:
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--count", action="store_true", help="count multiply-accumulates anew (a minute)")
+    parser.add_argument("--count", action="store_true", help="count all multiply-accumulates anew (a minute)")
     parser.add_argument("--results", type=Path, default=FOLDER, help="folder of the rows (default: %(default)s)")
     parser.add_argument("--out", type=Path, default=PAGE, help="the page to write (default: %(default)s)")
     args = parser.parse_args()
-    if args.count:
-        count_all(GMACS_FILE)
-    args.out.write_text(page(read_rows(args.results), Costs.read(GMACS_FILE)), encoding="utf-8")
+    costs = counted(GMACS_FILE, {} if args.count else Costs.read(GMACS_FILE))
+    args.out.write_text(page(read_rows(args.results), costs), encoding="utf-8")
     print(args.out)
     return 0
 
