@@ -21,6 +21,7 @@ from models.data.places import only_side, sides
 from models.system import System
 
 MADE = 1000
+JUDGED = 300  # digits of each of the two Parzen sets
 SURE = 0.9  # of a class, to count as a digit
 SHOWN = 10
 
@@ -76,18 +77,20 @@ class DigitsJudge:
         """The figures of pictures, from wherever they are."""
         chance = self.classifier.logits(images).softmax(dim=1)
         vectors = [self.classifier.features(x).double().numpy() for x in (images, self.test)]
-        sigma = best_sigma(points(self.valid), points(images))
+        sigma = best_sigma(points(self.valid[:JUDGED]), points(images))
         return {
             "distance": frechet(*vectors),
             "sure": float((chance.amax(dim=1) > SURE).float().mean()),
             "class_entropy": entropy(np.bincount(chance.argmax(dim=1).numpy(), minlength=10).astype(np.float64)),
-            "log_likelihood": float(log_likelihoods(points(self.test), points(images), sigma).mean()),
+            "log_likelihood": float(log_likelihoods(points(self.test[:JUDGED]), points(images), sigma).mean()),
             "nearest_training": float(nearest(*(points(x).double().numpy() for x in (images, self.train))).mean()),
         }
 
     def context(self) -> Figures:
-        real = {f"real_{name}": value for name, value in self.of(self.valid).items()}
-        return {"classifier_accuracy": accuracy(self.classifier, self.test, self.labels)} | real
+        real = {f"training_{name}": value for name, value in self.of(self.train[:MADE]).items()}
+        apart = nearest(*(points(x).double().numpy() for x in (self.test, self.train)))
+        own = {"classifier_accuracy": accuracy(self.classifier, self.test, self.labels)}
+        return own | real | {"held_out_nearest_training": float(apart.mean())}
 
     def rows(self, system: System) -> dict[str, Tensor]:
         images, _ = self.made(system)

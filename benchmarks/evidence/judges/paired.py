@@ -81,6 +81,16 @@ class PairedJudge:
         return {"source": self.source[:SHOWN], **made, "target": self.target[:SHOWN]}
 
 
+class UnpairedJudge(PairedJudge):
+    """The same of a network that was trained without pairs."""
+
+    measured: ClassVar[str] = (
+        "held-out pairs, of which the training saw the two sides unpaired: PSNR (dB; tone counts most in it), SSIM and "
+        "LPIPS (SqueezeNet) against the true target. Identity is the source itself"
+    )
+    best: ClassVar[dict[str, tuple[str, float]]] = {"psnr": ("high", 1.0)}
+
+
 class EnlargedJudge:
     """Held-out images, reduced by four and enlarged again."""
 
