@@ -34,6 +34,8 @@ NEEDS = {
     "domains": "one folder for each domain",
     "labelled_sets": "an attribute list, class folders, or both",
     "instances": "two folders of images with masks of their instances",
+    "boxes": "two folders of images with boxes of their instances",
+    "two_images": "two images",
 }
 HEAD = """<!-- Written by `python -m benchmarks.systems_page`; change the systems, or the rows, and run it again. -->
 # Systems
@@ -83,7 +85,7 @@ def _overview(found: Entry, cost: Mapping[str, Costs], rows: Mapping[str, Row]) 
     evidence = [f"[{row.name}](#{row.name}): {'learned' if row.learned() else 'not learned'}" for row in own]
     return [
         f"[{found.name}](../models/systems/{Path(inspect.getfile(system_class(found.name))).name})",
-        found.paper, str(found.year), PAIRED.get(found.data, "no"), NEEDS[found.data],
+        found.paper, str(found.year), PAIRED.get(found.data, "no"), NEEDS.get(found.data, found.data),
         "; ".join(costs.controls) or "–", "; ".join(parts), "; ".join(gmacs) + f" ({costs.size} px)",
         ", ".join(dict.fromkeys(passed)) or "–", "; ".join(evidence) or "none yet",
     ]  # fmt: skip
