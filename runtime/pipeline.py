@@ -12,15 +12,17 @@ from dataclasses import dataclass
 from threading import Event, Thread
 from time import monotonic
 
+from runtime.banner import draw_banner
 from runtime.compare import side_by_side
 from runtime.engine import Engine
 from runtime.errors import InlocoError
 from runtime.frames import Array, Frame
 from runtime.mailbox import Mailbox
-from runtime.no_signal import draw_no_signal
+from runtime.no_signal import ENGINE_HUNG, NO_SIGNAL, draw_no_signal
 from runtime.sinks import Mark, Sink, SinkClosed
-from runtime.sources import Source
+from runtime.sources import Source, Watch
 from runtime.stats import Passage, StreamStats
+from runtime.watched_engine import FrameLost, WatchedEngine
 
 SILENCE_S = 0.7  # a camera that gives nothing for so long has no signal
 _POLL_S = 0.2  # how often a sink looks whether the camera is silent, and shows NO SIGNAL while it is
@@ -65,34 +67,37 @@ class _Item:
 class Pipeline:
     """Runs a stream once; `stats` may be read at any time, `stop` called from anywhere."""
 
-    def __init__(self, stages: Stages, mode: Mode, stopping: Event | None = None) -> None:
+    def __init__(self, stages: Stages, mode: Mode, watch: Watch | None = None) -> None:
         self.stats = StreamStats()
         self.backend = ""
         self.realtime = mode.realtime
-        self.no_signal = 0  # pictures delivered in place of a lost camera's
+        self.no_signal = 0  # pictures of words alone: the camera is lost, or the engine hangs
+        self.frozen = 0  # pictures of a camera that repeats its frames, which say so
+        self.watch = watch or Watch()
         self._stages = stages
         self._mode = mode
-        self._stopping = stopping or Event()
+        self._stopping = self.watch.stopping
         capacity = 1 if mode.realtime else _QUEUE
         self._inbox: Mailbox[_Item] = Mailbox(capacity, mode.realtime)
         self._outbox: Mailbox[_Item] = Mailbox(capacity, mode.realtime)
         self._delivered = Event()
         self._error: BaseException | None = None
         self._live = False
-        self._source: Source | None = None
+        self._engine: Engine | None = None
+        self._lost = 0  # frames inside an engine that hung
         self._reading_since: float | None = None
         self._last_translated = 0.0
         self._last_picture: Frame | None = None
 
     @property
     def dropped(self) -> int:
-        """Frames that a newer one replaced before they were translated or delivered."""
-        return self._inbox.dropped + self._outbox.dropped
+        """Frames that a newer one replaced before they were translated or delivered, or that a hung engine took."""
+        return self._inbox.dropped + self._outbox.dropped + self._lost
 
     @property
     def losses(self) -> int:
         """How often the camera was lost."""
-        return getattr(self._source, "losses", 0)
+        return self.watch.losses
 
     def run(self, progress: Callable[[], None] = lambda: None) -> None:
         """Stream until the source ends, `stop` is called or `frames` are delivered; `progress` four times a second.
@@ -135,7 +140,7 @@ class Pipeline:
     def _capture(self) -> None:
         source = self._stages.open_source()
         try:
-            self._live, self._source = source.live, source
+            self._live = source.live
             sequence = 0
             while not self._stopping.is_set() and self._capture_one(source, sequence):
                 sequence += 1
@@ -153,11 +158,11 @@ class Pipeline:
         if shot is None:
             return False
         frame = self._stages.prepare(shot.frame)
-        mark = Mark(sequence, shot.media_s, shot.name, shot.captured)
+        mark = Mark(sequence, shot.media_s, shot.name, shot.captured, shot.frozen)
         return self._inbox.put(_Item(mark, frame, shot.captured, monotonic()))
 
     def _translate(self) -> None:
-        engine = self._stages.open_engine()
+        engine = self._engine = self._stages.open_engine()
         try:
             self.backend = engine.backend
             in_flight: deque[_Item] = deque()
@@ -175,8 +180,12 @@ class Pipeline:
         self._outbox.close()
 
     def _collect(self, engine: Engine, item: _Item) -> None:
-        # The engine's buffer is used again while the sink still writes: the sink gets a copy.
-        item.picture = engine.collect()["translated"][0].copy()
+        try:
+            # The engine's buffer is used again while the sink still writes: the sink gets a copy.
+            item.picture = engine.collect()["translated"][0].copy()
+        except FrameLost:
+            self._lost += 1
+            return
         # An engine computes one frame after the other: behind another in flight, a frame still waits for its turn.
         item.submitted = max(item.submitted, self._last_translated)
         item.translated = self._last_translated = monotonic()
@@ -189,8 +198,8 @@ class Pipeline:
                 item = self._outbox.get(_POLL_S if self._live else None)
                 if item is not None:
                     self._deliver_one(sink, item)
-                elif self._is_silent():
-                    self._show_no_signal(sink)
+                elif words := self._silence():
+                    self._show_words(sink, words)
             if self._error is None:
                 sink.close()
         except SinkClosed:
@@ -203,11 +212,12 @@ class Pipeline:
     def _deliver_one(self, sink: Sink, item: _Item) -> None:
         assert item.picture is not None
         picture = side_by_side(item.frame, item.picture) if self._mode.compare else item.picture
+        if item.mark.frozen:
+            picture = draw_banner(picture, "FROZEN")
+            self.frozen += 1
         sink.write(picture, item.mark)
         self._last_picture = picture
-        self.stats.record(
-            Passage(item.captured, item.ready, item.submitted, item.translated, monotonic())
-        )
+        self.stats.record(Passage(item.captured, item.ready, item.submitted, item.translated, monotonic()))
         if self.stats.frames == self._mode.frames:
             self._cancel()
 
@@ -217,14 +227,19 @@ class Pipeline:
         self._inbox.clear()
         self._outbox.clear()
 
-    def _is_silent(self) -> bool:
+    def _silence(self) -> str:
+        """Why there is nothing to show; empty where there is, or will be in time."""
         since = self._reading_since
-        return self._live and since is not None and monotonic() - since > SILENCE_S
+        if self._live and since is not None and monotonic() - since > SILENCE_S:
+            return NO_SIGNAL
+        stalled = self._live and isinstance(self._engine, WatchedEngine) and self._engine.is_stalled
+        return ENGINE_HUNG if stalled else ""
 
-    def _show_no_signal(self, sink: Sink) -> None:
-        """In the size of the pictures before it, at the time it is: a video shows how long the camera was away."""
+    def _show_words(self, sink: Sink, words: str) -> None:
+        """In the size of the pictures before it, at the time it is: a video shows how long there was none."""
         if self._last_picture is not None and not self._stopping.is_set():
             height, width, channels = self._last_picture.shape
-            picture = draw_no_signal((height, width, channels), str(self._last_picture.dtype))
-            sink.write(picture, Mark(-1, monotonic(), "no_signal", monotonic()))
+            picture = draw_no_signal((height, width, channels), str(self._last_picture.dtype), words)
+            now = monotonic()
+            sink.write(picture, Mark(-1, now, words.lower().replace(" ", "_"), now))
             self.no_signal += 1

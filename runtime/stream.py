@@ -11,10 +11,11 @@ import argparse
 import json
 import signal
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from math import inf
 from pathlib import Path
-from threading import Event
 from types import FrameType
 from typing import Any
 
@@ -28,7 +29,9 @@ from runtime.frames import Frame
 from runtime.manifest import ImagePort, Manifest, read_manifest
 from runtime.pipeline import Mode, Pipeline, Stages
 from runtime.report import check_folder, latency_table, write_report
+from runtime.sources.freeze import FROZEN_S
 from runtime.tiling import TiledEngine
+from runtime.watched_engine import HANG_S, WatchedEngine
 
 _TILE = "tile"
 
@@ -48,6 +51,8 @@ class StreamOptions:
     frames: int | None = None
     fit: str = "letterbox"
     compare: bool = False
+    hang_s: float = HANG_S  # an engine in realtime that gives nothing for so long is opened anew; 0: never
+    frozen_after_s: float = FROZEN_S  # a camera that repeats its frames for so long is said to be frozen; 0: never
     report: Path | None = None
 
 
@@ -92,16 +97,19 @@ def build_pipeline(
         check_folder(options.report)
     # A generator of noise takes no frame; it is driven at the size that it draws.
     port = manifest.frame or manifest.translated[0]
-    tiled, stopping = options.fit == _TILE, Event()
+    tiled, watch = options.fit == _TILE, sources.Watch(frozen_after_s=options.frozen_after_s)
+    realtime = sources.is_live(options.source) if options.realtime is None else options.realtime
+    opening: Callable[[], Engine] = partial(_open_engine, options, tiled)
+    if realtime and options.hang_s:
+        opening = partial(WatchedEngine, opening, options.hang_s, watch.watchdog)
     stages = Stages(
-        open_source=partial(sources.open_source, options.source, port, stopping),
+        open_source=partial(sources.open_source, options.source, port, watch),
         prepare=partial(_prepare, port=port, fit=None if tiled else options.fit),
-        open_engine=partial(_open_engine, options, tiled),
+        open_engine=opening,
         sink=sink or sinks.open_sink(options.sink),
         controls=board.values,
     )
-    realtime = sources.is_live(options.source) if options.realtime is None else options.realtime
-    return Pipeline(stages, Mode(realtime, options.frames, options.compare), stopping)
+    return Pipeline(stages, Mode(realtime, options.frames, options.compare), watch)
 
 
 def _prepare(frame: Frame, port: ImagePort, fit: str | None) -> Frame:
@@ -148,6 +156,8 @@ def _summary(pipeline: Pipeline, options: StreamOptions, manifest: Manifest) -> 
         "frames": stats.frames,
         "dropped": pipeline.dropped,
         "no_signal": pipeline.no_signal,
+        "frozen": pipeline.frozen,
+        **pipeline.watch.counters(),
         "fps": round(stats.fps, 3),
         "backend": pipeline.backend,
         "engine": options.engine.name,
@@ -185,6 +195,14 @@ def _parser() -> argparse.ArgumentParser:
     add("--frames", type=_count, metavar="N", help="end after N translated frames")
     add("--fit", choices=[*FITS, _TILE], default="letterbox", help="for frames of another size than the engine's")
     add("--compare", choices=["side"], help="show the original beside the translated frame")
+    add(
+        "--frozen-after",
+        type=_seconds,
+        default=FROZEN_S,
+        metavar="S",
+        help="seconds of repeats; 0: never (%(default)s)",
+    )
+    add("--watchdog", type=_seconds, default=HANG_S, metavar="S", help="until an engine hangs; 0: never (%(default)s)")
     add("--report", type=Path, metavar="DIR", help="write report.html and report.json there")
     add("--json", action="store_true", help="print one JSON object at the end")
     return parser
@@ -202,6 +220,13 @@ def _count(text: str) -> int:
     return count
 
 
+def _seconds(text: str) -> float:
+    seconds = float(text)
+    if not 0 <= seconds < inf:
+        raise ValueError
+    return seconds
+
+
 def _options(arguments: argparse.Namespace) -> StreamOptions:
     source = arguments.source or f"v4l2:{arguments.camera or 0}"
     return StreamOptions(
@@ -216,6 +241,8 @@ def _options(arguments: argparse.Namespace) -> StreamOptions:
         frames=arguments.frames,
         fit=arguments.fit,
         compare=arguments.compare == "side",
+        frozen_after_s=arguments.frozen_after,
+        hang_s=arguments.watchdog,
         report=arguments.report,
     )
 

@@ -12,10 +12,11 @@ from runtime.frames import Frame
 class Mark:
     """Which frame a picture shows."""
 
-    sequence: int  # from 0, over all frames of the source, dropped ones included; -1 for NO SIGNAL
+    sequence: int  # from 0, over all frames of the source, dropped ones included; -1 for a picture of words only
     media_s: float  # place on the time line, in seconds from any origin
     name: str = ""  # of the file the frame came from
-    captured: float = 0.0  # time.monotonic() when the source had it
+    captured: float = 0.0  # time.monotonic() when the frame was taken
+    frozen: bool = False  # the camera repeats its frames; the picture says so
 
 
 class SinkClosed(Exception):

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from math import inf
 from time import monotonic
 from typing import Any
 
 import av
+from av.codec.context import Flags
 from av.error import FFmpegError
 from av.video.reformatter import VideoReformatter
 
@@ -24,14 +26,20 @@ PIXEL_FORMATS = {
     (1, "uint16"): "gray16le",
 }
 _SIXTEEN_BIT = ("16le", "16be", "12le", "12be", "10le", "10be", "14le", "14be")
+_STEADY = 3  # times the usual gap between two frames: less is a steady stream
+_GROWTH = 1.5  # of the usual gap in a frame; one long gap is not usual
 _REMEMBERED = 64  # arrivals of packets whose frames are still inside the decoder
 
 
 class Decoder:
-    """The first video stream of `url`. `timeout_s` bounds the opening and every read of a network stream."""
+    """The first video stream of `url`. `timeout_s` bounds the opening, and every read, of a network stream."""
 
     def __init__(
-        self, url: str, port: ImagePort, options: dict[str, str] | None = None, timeout_s: float | None = None
+        self,
+        url: str,
+        port: ImagePort,
+        options: dict[str, str] | None = None,
+        timeout_s: tuple[float, float] | None = None,
     ) -> None:
         name = without_password(url)
         self._port = port
@@ -49,6 +57,12 @@ class Decoder:
         self._check_depth(name)
         self._reformatter = VideoReformatter()  # a frame's own would set its tables up anew: twice the time
         self._arrivals: dict[int | None, float] = {}
+        # RTP packets are joined to frames by a parser, which lets a frame go when it sees the next one begin.
+        self._is_joined = self.container.format.name == "rtsp" and self.stream.codec_context.name in ("h264", "hevc")
+        self._begun: float | None = None  # when the first bytes of the next frame were there
+        self._gap = inf  # the usual one between two frames
+        if self._live:
+            self.stream.codec_context.flags |= Flags.low_delay
 
     def _check_depth(self, url: str) -> None:
         name = self.stream.codec_context.pix_fmt or ""
@@ -57,14 +71,22 @@ class Decoder:
             raise SourceError(f"{url} has 8-bit pixels ({name}), the engine takes 16-bit ones")
 
     def frames(self) -> Iterator[tuple[av.VideoFrame, float]]:
-        """Every frame with the time at which its packet arrived, which a decoder may hold for some frames."""
+        """Every frame with the time at which its first bytes arrived: a decoder may hold it for some frames."""
         for packet in self.container.demux(self.stream):
             if packet.is_corrupt and not self._live:
                 raise SourceError("a packet is cut off")
-            arrived = monotonic()
+            arrived = self._arrived()
             self._remember(packet.pts, arrived)
             for frame in packet.decode():
                 yield frame, self._arrivals.pop(frame.pts, arrived)
+
+    def _arrived(self) -> float:
+        now = monotonic()
+        begun, self._begun = self._begun, now
+        if not self._is_joined or begun is None:
+            return now
+        gap, self._gap = self._gap, min(_GROWTH * self._gap, now - begun)
+        return begun if now - begun < _STEADY * gap else now  # after a stall it began with the bytes that ended it
 
     def _remember(self, pts: int | None, arrival: float) -> None:
         self._arrivals[pts] = arrival

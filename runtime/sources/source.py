@@ -14,9 +14,11 @@ class Shot:
     """One frame and when it was taken."""
 
     frame: Frame  # of the source's own size
-    captured: float  # time.monotonic() when the bytes were there, before they were decoded
+    captured: float  # time.monotonic() when it was taken or, where nobody knows, when its first bytes were there
     media_s: float  # place on the time line of the output, in seconds from any origin
     name: str = ""  # of the file it came from, without its suffix
+    number: int | None = None  # the camera's own, where it counts: a gap is a frame that never arrived
+    frozen: bool = False  # the camera repeats its frames
 
 
 class Source(Protocol):

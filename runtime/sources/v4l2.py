@@ -9,8 +9,8 @@ from urllib.parse import parse_qsl
 import cv2
 
 from runtime.errors import SourceError
-from runtime.frames import Frame
 from runtime.manifest import ImagePort
+from runtime.sources.pixels import with_channels
 from runtime.sources.source import Shot
 
 _SETTINGS = {
@@ -42,19 +42,10 @@ class V4l2Source:
         done, picture = self._camera.retrieve()
         if not done:
             raise SourceError(f"camera {self._device} gave a frame that cannot be decoded")
-        return Shot(_with_channels(picture, self._channels), captured, captured)
+        return Shot(with_channels(picture, self._channels), captured, captured)
 
     def close(self) -> None:
         self._camera.release()
-
-
-def _with_channels(picture: Frame, channels: int) -> Frame:
-    if picture.ndim == 2:
-        picture = picture[:, :, None]
-    if picture.shape[2] == channels:
-        return picture
-    code = cv2.COLOR_BGR2GRAY if channels == 1 else cv2.COLOR_GRAY2BGR
-    return cv2.cvtColor(picture, code).reshape(*picture.shape[:2], channels)
 
 
 def open_v4l2(rest: str, port: ImagePort) -> V4l2Source:

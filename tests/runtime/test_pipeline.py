@@ -17,7 +17,8 @@ from runtime.manifest import ImagePort, Manifest
 from runtime.no_signal import draw_no_signal
 from runtime.pipeline import Mode, Pipeline, Stages
 from runtime.sinks import Mark, SinkClosed
-from runtime.sources import Shot
+from runtime.sources import Shot, Watch
+from runtime.watched_engine import WatchedEngine
 
 PORT = ImagePort("frame", 4, 4, 1)
 
@@ -230,3 +231,33 @@ def test_a_full_mailbox_waits_or_drops_the_oldest() -> None:
     assert patient.get() == 2
     putter.join()
     assert patient.dropped == 0
+
+
+def test_a_hung_engine_is_said_in_the_picture_and_replaced() -> None:
+    release, made = threading.Event(), []
+
+    class Hanging(SlowEngine):
+        def collect(self) -> dict[str, Array]:
+            if len(made) == 1 and self._collected == 3:
+                release.wait(30)
+            return super().collect()
+
+    def open_engine() -> WatchedEngine:
+        return WatchedEngine(lambda: made.append(Hanging()) or made[-1], 1.5, watch.watchdog)  # type: ignore[func-returns-value]
+
+    album, watch = Album(), Watch()
+    stages = Stages(lambda: Camera(400, live=True, pause_s=0.02), lambda frame: frame, open_engine, album)
+    pipeline = Pipeline(stages, Mode(realtime=True, frames=20), watch)
+    pipeline.run()
+    release.set()
+    names = [mark.name for mark in album.marks]
+    words = [index for index, name in enumerate(names) if name == "engine_hung"]
+    assert words == list(range(3, 3 + pipeline.no_signal)), "after the three pictures before it hung"
+    assert pipeline.no_signal >= 2
+    assert np.array_equal(album.frames[3], draw_no_signal(PORT.shape, "uint8", "ENGINE HUNG"))
+    shown = [255 - int(frame.max()) for frame, name in zip(album.frames, names, strict=True) if not name]
+    assert shown[:3] + shown[3:] == sorted(set(shown)), "none twice"
+    assert shown[3] > 20, "the frame after it is a new one"
+    assert (len(made), watch.watchdog.restarts, pipeline.stats.frames) == (2, 1, 20)
+    numbers = [mark.sequence for mark in album.marks if mark.sequence >= 0]
+    assert pipeline.dropped >= numbers[-1] + 1 - len(numbers)
