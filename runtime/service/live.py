@@ -100,12 +100,12 @@ class LiveStream:
         return ladder_of(self._pipeline)
 
     def state(self) -> str:
-        """One of starting, live, playing (a file), stale, frozen, no signal, ended, failed."""
+        """One of starting, live, playing (a file), stale, frozen, no signal, engine hung, ended, failed."""
         pair = self._pictures.newest
         if self.error is not None:
             return "failed"
         if self._pictures.lost:
-            return "no signal"
+            return self._pictures.lost
         if self._ended:
             return "ended"
         if self._pictures.frozen:

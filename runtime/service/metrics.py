@@ -106,7 +106,7 @@ def _engine_info(service: Service) -> Metric:
 
 def _state(now: str) -> Metric:
     gauge = GaugeMetricFamily("inloco_stream_state", "1 at the state that holds.", labels=["state"])
-    for state in ("starting", "live", "playing", "stale", "frozen", "no signal", "ended", "failed"):
+    for state in ("starting", "live", "playing", "stale", "frozen", "no signal", "engine hung", "ended", "failed"):
         gauge.add_metric([state], float(state == now))
     return gauge
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from runtime.compare import side_by_side
 from runtime.frames import Array, Frame, to_8bit
-from runtime.no_signal import draw_no_signal
+from runtime.no_signal import NO_SIGNAL, draw_no_signal
 from runtime.sinks.sink import Mark
 
 VIEWS = ("original", "translated", "difference")
@@ -54,7 +54,7 @@ class LivePictures:
     def __init__(self) -> None:
         self.newest: Pair | None = None
         self.frozen = False  # the camera repeats its frames
-        self.lost = False  # the camera is away: `newest` is the NO SIGNAL picture
+        self.lost = ""  # "no signal" or "engine hung", where `newest` is a picture of these words
         self._loop: asyncio.AbstractEventLoop | None = None
         self._changed = asyncio.Event()
         self.closed = False
@@ -65,20 +65,20 @@ class LivePictures:
 
     def write(self, frame: Frame, mark: Mark) -> None:
         if mark.sequence < 0:
-            self.lose()
+            self.lose(mark.name.replace("_", " ").upper())
             return
-        self.frozen = getattr(mark, "frozen", False)
+        self.frozen = mark.frozen
         width = frame.shape[1] // 2
         halves = [_own(frame[:, :width]), _own(frame[:, width:])]
-        self._publish(Pair(halves[0], halves[1], mark.sequence, mark.captured), lost=False)
+        self._publish(Pair(halves[0], halves[1], mark.sequence, mark.captured), "")
 
-    def lose(self) -> None:
-        """Show NO SIGNAL, in the size of the pictures before it."""
-        if self.lost:
+    def lose(self, words: str = NO_SIGNAL) -> None:
+        """Show the words, in the size of the pictures before them."""
+        if self.lost == words.lower():
             return
         height, width, channels = self.newest.picture("original").shape if self.newest else _BLANK
-        words = draw_no_signal((height, width, channels), "uint8")
-        self._publish(Pair(words, words, -1, monotonic()), lost=True)
+        picture = draw_no_signal((height, width, channels), "uint8", words)
+        self._publish(Pair(picture, picture, -1, monotonic()), words.lower())
 
     async def newer_than(self, number: int, seconds: float) -> Pair | None:
         """The newest pair once its number is above `number`; None when none came in that time, or at the end."""
@@ -105,7 +105,7 @@ class LivePictures:
     def abort(self) -> None:
         """The pipeline has failed; it may start again."""
 
-    def _publish(self, pair: Pair, lost: bool) -> None:
+    def _publish(self, pair: Pair, lost: str) -> None:
         pair.number = 1 + (self.newest.number if self.newest else 0)
         self.newest, self.lost = pair, lost
         self._wake()

@@ -10,9 +10,10 @@ const VIEWS = {
   compare: ["original", "translated"], original: ["original"], translated: ["translated"], difference: ["difference"],
 };
 const WORDS = {
-  "no signal": "NO SIGNAL", stale: "STALE PICTURE", frozen: "FROZEN CAMERA", failed: "STREAM FAILED", ended: "END OF THE RECORDING",
+  "no signal": "NO SIGNAL", stale: "STALE PICTURE", frozen: "FROZEN CAMERA", "engine hung": "ENGINE HUNG", failed: "STREAM FAILED", ended: "END OF THE RECORDING",
   starting: "WAITING FOR THE FIRST PICTURE", off: "NO CAMERA", away: "NO WORD FROM THE SERVICE",
 };
+const BAD = new Set(["no signal", "engine hung", "failed"]);
 const STAGES = ["age", "compute", "queue", "capture", "sink"];
 
 const divider = new Divider($("stage"), $("divider"), $("front"));
@@ -58,10 +59,10 @@ function tell(head) {
   const good = head.state === "live" || head.state === "playing";
   const state = $("state");
   state.textContent = head.state === "away" ? "no connection" : head.state;
-  state.className = `state ${good ? "good" : head.state === "no signal" || head.state === "failed" ? "bad" : "warn"}`;
+  state.className = `state ${good ? "good" : BAD.has(head.state) ? "bad" : "warn"}`;
   banner(good ? "" : WORDS[head.state] ?? head.state, head.state === "stale" && head.age_ms
     ? `this picture is ${(head.age_ms / 1000).toFixed(1)} s old` : head.reason ?? "");
-  $("stage").classList.toggle("old", !good && head.state !== "ended" && head.state !== "no signal");
+  $("stage").classList.toggle("old", !good && head.state !== "ended" && !BAD.has(head.state));
   const down = head.ladder && head.ladder.level > 0;
   $("ladder").hidden = !down;
   if (down) $("ladder").textContent = `the machine is late: step ${head.ladder.level} of the ladder, ${head.ladder.name}`;
