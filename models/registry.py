@@ -46,6 +46,7 @@ SYSTEMS = {
     "transgaga": "models.systems.transgaga:TransGaGa",
     "sincut": "models.systems.sincut:SinCut",
     "tuigan": "models.systems.tuigan:TuiGan",
+    "diat": "models.systems.diat:Diat",
 }
 
 

@@ -42,6 +42,7 @@ ONLY: dict[str, dict[str, Any]] = {
     "instaformer": {"size": 64, "dim": 16, "heads": 2, "instances": 2, "instance_patches": 8, "instance_head_dim": 4},
     "transgaga": {"critic_scales": 2, "landmarks": 4, "components": 3, "hidden": 8},
     "cogan": {"size": 28, "critic_channels": [4, 4, 8]},
+    "diat": {"size": 64, "mask_width": 4, "critic_hidden": 8, "identity": "none"},
     "tuigan": {"min_size": 18, "factor": 0.5, "turns": 1},
     "sincut": {"width": 1, "critic_width": 1, "blocks": 4, "patches": 1},
 }

@@ -9,9 +9,7 @@ for want of VGG weights; `"mse"` is the paper's SRGAN-MSE and needs no file.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 
 import torch
 from torch import Tensor, nn
@@ -21,17 +19,8 @@ from torch.optim import Adam, Optimizer
 from models.data.batches import Pair
 from models.errors import ConfigError
 from models.losses.adversarial import adversarial
-from models.networks.pretrained import FrozenFeatures, load_weights, squeezenet_features, vgg19_features
+from models.networks.pretrained import FEATURES, frozen_features
 from models.system import Clock, Deployable, Losses, Phase, System
-
-# Content → feature network, how many of its layers, and the factor on its features. VGG: conv 5.4 and 2.2 after their
-# ReLU, 1/12.75. SqueezeNet: a factor that, as the paper's, makes the loss of bicubic images about their pixel MSE
-# (measured on eight 96×96 photographs: 203 against 0.012).
-CONTENTS: dict[str, tuple[Callable[[], nn.Sequential], int, float]] = {
-    "vgg54": (vgg19_features, 36, 1 / 12.75),
-    "vgg22": (vgg19_features, 9, 1 / 12.75),
-    "squeeze": (squeezenet_features, 13, 1 / 130),
-}
 
 
 @dataclass(frozen=True)
@@ -70,8 +59,8 @@ class Srgan(System):
                 "pretrain = 0 would train the adversarial stage from scratch, which the paper warns of: give the pixel "
                 "stage a share of training, or set from_scratch = true"
             )
-        if cfg.content != "mse" and cfg.content not in CONTENTS:
-            raise ConfigError(f"there is no content {cfg.content!r}; there are mse, {', '.join(CONTENTS)}")
+        if cfg.content != "mse" and cfg.content not in FEATURES:
+            raise ConfigError(f"there is no content {cfg.content!r}; there are mse, {', '.join(FEATURES)}")
         self.generator = SrResNet(cfg.channels, cfg.width, cfg.blocks, cfg.scale)
         self.critic = super_resolution_critic(cfg)
         self.features: nn.Module = nn.Identity()
@@ -79,17 +68,8 @@ class Srgan(System):
 
     def prepare(self, batch: Pair) -> None:
         cfg = self.cfg
-        if cfg.content == "mse" or cfg.pretrain >= 1:
-            return
-        if not cfg.content_weights:
-            raise ConfigError(
-                f"content = {cfg.content!r} compares features: give content_weights = a file of torchvision's weights, "
-                'or set content = "mse"'
-            )
-        build, depth, scale = CONTENTS[cfg.content]
-        network = build()
-        load_weights(network, Path(cfg.content_weights))
-        self.features = FrozenFeatures(nn.Sequential(*list(network)[:depth]), scale)
+        if cfg.content != "mse" and cfg.pretrain < 1:
+            self.features = frozen_features(cfg.content, cfg.content_weights, "content")
 
     def phases(self) -> list[Phase]:
         return [

@@ -17,10 +17,10 @@ from benchmarks.metrics import luminance_psnr
 from models.data.batches import Pair
 from models.data.datasets import DataConfig, open_dataset, reduced
 from models.errors import ConfigError, DataError
-from models.networks.pretrained import FrozenFeatures, load_weights, squeezenet_features, vgg19_features
+from models.networks.pretrained import FEATURES, FrozenFeatures, load_weights, squeezenet_features, vgg19_features
 from models.registry import build_system
 from models.system import Batch, Clock, System
-from models.systems.srgan import CONTENTS, SrBlock, SrResNet
+from models.systems.srgan import SrBlock, SrResNet
 from models.trainer import Trainer
 
 Tiny = Callable[..., tuple[System, Batch]]
@@ -78,7 +78,7 @@ def test_the_first_stage_alone_is_srresnet(tiny_trainer: Callable[..., Trainer])
 def test_the_vgg_layer_is_relu5_4_before_the_fifth_pool() -> None:
     with torch.device("meta"):
         network = vgg19_features()
-    build, depth, scale = CONTENTS["vgg54"]
+    build, depth, scale = FEATURES["vgg54"]
     kept = list(network[:depth])
     assert build is vgg19_features
     assert sum(isinstance(layer, nn.Conv2d) for layer in kept) == 16
@@ -87,7 +87,7 @@ def test_the_vgg_layer_is_relu5_4_before_the_fifth_pool() -> None:
     assert isinstance(network[depth], nn.MaxPool2d)
     assert scale**2 == pytest.approx(0.006, rel=0.03)
     assert count(network) == 20_024_384, "torchvision's vgg19().features"
-    shallow = list(network[: CONTENTS["vgg22"][1]])
+    shallow = list(network[: FEATURES["vgg22"][1]])
     assert [sum(isinstance(layer, kind) for layer in shallow) for kind in (nn.Conv2d, nn.MaxPool2d)] == [4, 1]
 
 
