@@ -139,6 +139,10 @@ class System(nn.Module):
         Raises ConfigError when the system cannot be trained on such batches.
         """
 
+    def refusal(self, batch: int) -> str:
+        """Why batches of so many images cannot be trained on, as the end of a sentence; empty when they can."""
+        return ""
+
     def phases(self) -> list[Phase]:
         """All phases, in the order of a step."""
         raise NotImplementedError

@@ -20,6 +20,7 @@ from models.checkpoint import save_checkpoint, shipped_weights
 from models.data.datasets import Dataset, open_dataset, stack
 from models.ema import Ema
 from models.errors import CheckpointError, ConfigError, ModelsError
+from models.networks.patch_critic import PatchCritic
 from models.recipe import Recipe, TrainConfig, make_recipe
 from models.registry import system_class
 from models.system import Batch, Clock, Phase, System
@@ -63,6 +64,8 @@ class Trainer:
         self.dataset = open_dataset(kind.data, recipe.data, cfg.seed)
         self.system: System = kind(recipe.system)
         _check_size(self.system, recipe)
+        if reason := self.system.refusal(cfg.batch // self.fabric.world_size):
+            raise ConfigError(f"batch = {cfg.batch} does not suit {cfg.system}: {reason}")
         self.system.augment = recipe.augment()
         self.system.prepare(stack([self.dataset.sample(k) for k in range(FIRST_LOOK)]))
         self.system.to(self.fabric.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -246,6 +249,12 @@ def _check_size(system: System, recipe: Recipe) -> None:
     for part in system.deployables().values():
         if reason := part.refusal(size, size):
             raise ConfigError(f"size = {size} does not suit {recipe.train.system}: {reason}")
+    least = max((part.least_size for part in system.modules() if isinstance(part, PatchCritic)), default=0)
+    if size < least:
+        raise ConfigError(
+            f"size = {size} does not suit {recipe.train.system}: its PatchGAN takes crops from {least} px; raise size, "
+            "or lower critic_field"
+        )
 
 
 class _Indexed(TorchDataset[Batch]):

@@ -17,9 +17,11 @@ class MultiscaleCritic(nn.Module):
         self, channels: int = 3, width: int = 64, field: int = 70, norm_kind: str = "instance", scales: int = 2
     ) -> None:
         super().__init__()
-        self.critics = nn.ModuleList(
-            patch_critic(channels, max(1, width >> scale), field, norm_kind) for scale in range(scales)
-        )
+        self.critics = nn.ModuleList()
+        for scale in range(scales):
+            critic = patch_critic(channels, max(1, width >> scale), field, norm_kind)
+            critic.least_size <<= scale  # of the whole image
+            self.critics.append(critic)
         self.halve = nn.AvgPool2d(3, stride=2, padding=1, count_include_pad=False)
 
     def forward(self, image: Tensor) -> list[Tensor]:

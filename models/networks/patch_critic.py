@@ -12,9 +12,15 @@ from models.errors import ConfigError
 FIELDS = {16: 1, 34: 2, 70: 3, 142: 4, 286: 5}
 
 
+class PatchCritic(nn.Sequential):
+    """(N, channels, H, W) → (N, 1, h, w) logits; H and W at least `least_size`, or a norm has a single value."""
+
+    least_size: int = 1
+
+
 def patch_critic(
     channels: int = 3, width: int = 64, field: int = 70, norm_kind: str = "instance", antialias: bool = False
-) -> nn.Sequential:
+) -> PatchCritic:
     """(N, channels, H, W) → (N, 1, h, w) logits; `field` is the side of the patch that one logit judges.
 
     4×4 convolutions width-2·width-4·width-8·width (capped) with LeakyReLU 0.2, no norm on the first layer; `field` 1 is
@@ -34,11 +40,13 @@ def patch_critic(
         layers += _layer(inner, outer, 4, 1 if last else stride, norm_kind)
         layers += [BlurDown(outer)] if antialias and not last else []
         inner = outer
-    return nn.Sequential(*layers, nn.Conv2d(inner, 1, 4, stride=1, padding=1))
+    critic = PatchCritic(*layers, nn.Conv2d(inner, 1, 4, stride=1, padding=1))
+    critic.least_size = 3 << FIELDS[field]  # the last norm's map is one smaller than what the strides leave
+    return critic
 
 
-def _pixel_critic(channels: int, width: int, norm_kind: str) -> nn.Sequential:
-    return nn.Sequential(
+def _pixel_critic(channels: int, width: int, norm_kind: str) -> PatchCritic:
+    return PatchCritic(
         nn.Conv2d(channels, width, 1), nn.LeakyReLU(0.2), *_layer(width, 2 * width, 1, 1, norm_kind),
         nn.Conv2d(2 * width, 1, 1),
     )  # fmt: skip

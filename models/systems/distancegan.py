@@ -88,6 +88,11 @@ class DistanceGan(System):
                 raise ConfigError("the images of a domain are all equally far apart: DistanceGAN needs several")
             spread.copy_(torch.stack([found.mean(), deviation]))
 
+    def refusal(self, batch: int) -> str:
+        if self.cfg.distance == "pairs" and batch < 2:
+            return 'one image has no pairs: set batch to 2 or more, or distance = "self"'
+        return ""
+
     def phases(self) -> list[Phase]:
         sides = [self.ab] if self.ba is None else [self.ab, self.ba]
         phases = [
@@ -100,8 +105,6 @@ class DistanceGan(System):
 
     def g_losses(self, batch: TwoImages, _: Clock) -> Losses:
         cfg = self.cfg
-        if cfg.distance == "pairs" and len(batch) < 2:
-            raise ConfigError('batch = 1 has no pairs of images: set batch to 2 or more, or distance = "self"')
         fake_b = self.ab.generator(batch.a)
         there = self.distance_loss(batch.a, fake_b, (self.spread_a, self.spread_b))
         losses = {"gan_ab": self.g_loss(self.ab, fake_b), "distance_ab": cfg.lambda_distance_a * there}

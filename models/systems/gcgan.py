@@ -3,11 +3,12 @@
 Paper: Fu et al., "Geometry-Consistent Generative Adversarial Networks for One-Sided Unsupervised Domain Mapping",
 CVPR 2019.
 Differs from the paper: nothing with the defaults; `cross` gives the turned images a generator of their own, as the
-authors do for horse → zebra. A recipe chooses one geometry; the authors' mixtures of several are not here.
+authors do for horse → zebra. `geometry = "mixture"` draws the rotation or the flip anew at each step.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -32,7 +33,7 @@ class Config(GeneratorConfig):
 
     critic_width: int = 64
     critic_field: int = 70
-    geometry: str = "rotation"  # a quarter turn; or "flip", upside down
+    geometry: str = "rotation"  # a quarter turn; "flip", upside down; "mixture", either by chance
     cross: bool = False  # a second generator for the turned images
     gan: str = "lsgan"
     lambda_gan: float = 1.0
@@ -59,8 +60,10 @@ def upside_down(image: Tensor) -> Tensor:
     return image.flip(2)
 
 
-# Name → f and its inverse.
-GEOMETRIES = {"rotation": (turned, turned_back), "flip": (upside_down, upside_down)}
+Turn = tuple[Callable[[Tensor], Tensor], Callable[[Tensor], Tensor]]  # f and its inverse
+ROTATION: Turn = (turned, turned_back)
+FLIP: Turn = (upside_down, upside_down)
+GEOMETRIES: dict[str, tuple[Turn, ...]] = {"rotation": (ROTATION,), "flip": (FLIP,), "mixture": (ROTATION, FLIP)}
 
 
 class GcGan(System):
@@ -73,7 +76,7 @@ class GcGan(System):
         super().__init__(cfg)
         if cfg.geometry not in GEOMETRIES:
             raise ConfigError(f"there is no geometry {cfg.geometry!r}; there are {', '.join(GEOMETRIES)}")
-        self.turn, self.turn_back = GEOMETRIES[cfg.geometry]
+        self.geometries = GEOMETRIES[cfg.geometry]
         self.generator = build_generator(cfg, init_xavier)
         self.second = build_generator(cfg, init_xavier) if cfg.cross else None
         self.critic, self.critic_turned = (
@@ -86,8 +89,8 @@ class GcGan(System):
 
     def prepare(self, batch: TwoImages) -> None:
         height, width = batch.a.shape[2:]
-        if self.cfg.geometry == "rotation" and height != width:
-            raise ConfigError(f'geometry = "rotation" needs square crops, not {height}×{width}; take "flip"')
+        if ROTATION in self.geometries and height != width:
+            raise ConfigError(f'geometry = "{self.cfg.geometry}" needs square crops, not {height}×{width}; take "flip"')
 
     @property
     def generator_turned(self) -> nn.Module:
@@ -99,23 +102,27 @@ class GcGan(System):
             Phase("G", tuple(dict.fromkeys((self.generator, self.generator_turned))), self.g_losses),
             Phase("D", (self.critic,), lambda batch, _: self.d_losses(self.critic, batch.b, self.pool)),
             Phase("D_turned", (self.critic_turned,),
-                  lambda batch, _: self.d_losses(self.critic_turned, self.turn(batch.b), self.pool_turned)),
+                  lambda batch, _: self.d_losses(self.critic_turned, self.draw()[0](batch.b), self.pool_turned)),
         ]  # fmt: skip
 
+    def draw(self) -> Turn:
+        """The geometry, or one of the mixture's."""
+        return self.geometries[int(torch.randint(len(self.geometries), ()))]
+
     def g_losses(self, batch: TwoImages, _: Clock) -> Losses:
-        cfg = self.cfg
-        fake, fake_turned = self.generator(batch.a), self.generator_turned(self.turn(batch.a))
+        cfg, (turn, turn_back) = self.cfg, self.draw()
+        fake, fake_turned = self.generator(batch.a), self.generator_turned(turn(batch.a))
         self.pool.push(fake)
         self.pool_turned.push(fake_turned)
         losses = {
             "gan": cfg.lambda_gan * self.game.g(self.critic(self.augment(fake))),
             "gan_turned": cfg.lambda_gan * self.game.g(self.critic_turned(self.augment(fake_turned))),
             # Each output is the other's target, and targets are detached.
-            "geometry": cfg.lambda_geometry * F.l1_loss(fake, self.turn_back(fake_turned).detach()),
-            "geometry_turned": cfg.lambda_geometry * F.l1_loss(fake_turned, self.turn(fake).detach()),
+            "geometry": cfg.lambda_geometry * F.l1_loss(fake, turn_back(fake_turned).detach()),
+            "geometry_turned": cfg.lambda_geometry * F.l1_loss(fake_turned, turn(fake).detach()),
         }
         if cfg.lambda_identity:
-            same, target = self.generator(batch.b), self.turn(batch.b)
+            same, target = self.generator(batch.b), turn(batch.b)
             losses["identity"] = cfg.lambda_identity * F.l1_loss(same, batch.b)
             losses["identity_turned"] = cfg.lambda_identity * F.l1_loss(self.generator_turned(target), target)
         return losses

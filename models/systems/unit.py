@@ -3,7 +3,8 @@
 Paper: Liu et al., "Unsupervised Image-to-Image Translation Networks", NIPS 2017.
 Differs from the paper: nothing known with the defaults; the KL term takes the posterior's mean, as the formula, where
 the authors' code takes the noisy sample. `form = "2018"` (recipe unit_2018.toml) is the authors' later form, which
-shares no layer: MUNIT's content encoders and decoders with least-squares critics at three scales, without the VGG term.
+shares no layer: MUNIT's content encoders and decoders with least-squares critics at three scales. Its VGG term, which
+few of the authors' settings have, takes the user's weights of VGG-16 with torchvision's numbering and input scaling.
 Digit adaptation has networks of its own and is not here.
 """
 
@@ -22,6 +23,7 @@ from models.data.batches import TwoImages
 from models.errors import ConfigError
 from models.losses.adversarial import adversarial, d_over_scales, g_over_scales
 from models.networks.content_style import PlainDecoder, content_encoder
+from models.networks.pretrained import frozen_features
 from models.networks.resnet import ResidualBlock
 from models.networks.strided_critics import StridedCritics
 from models.schedules import halving
@@ -49,6 +51,8 @@ class Config:
     lambda_kl: float = 0.1  # 2018: 0.01
     lambda_cycle: float = 100.0  # 2018: 10
     lambda_cycle_kl: float = 0.1  # 2018: 0.01
+    lambda_vgg: float = 0.0  # that a translation has its image's features of VGG-16; 2018: 1 in some settings
+    vgg_weights: str = ""  # file of their weights
     lr: float = 1e-4
     beta1: float = 0.5
     weight_decay: float = 1e-4
@@ -159,9 +163,14 @@ class Unit(System):
             PlainCritics(cfg.channels, cfg.critic_width) if cfg.form == "2018"
             else Critics(cfg.channels, cfg.critic_width, cfg.critic_shared)
         )  # fmt: skip
+        self.vgg: nn.Module | None = None
         self.game = adversarial(cfg.gan)
         init_kaiming(self.coders) if cfg.form == "2018" else init_normal(self.coders)
         init_normal(self.critics)
+
+    def prepare(self, batch: TwoImages) -> None:
+        if self.cfg.lambda_vgg:
+            self.vgg = frozen_features("vgg16_53", self.cfg.vgg_weights, "vgg")
 
     def phases(self) -> list[Phase]:
         return [Phase("D", (self.critics,), self.d_losses), Phase("G", (self.coders,), self.g_losses)]
@@ -192,6 +201,10 @@ class Unit(System):
             "cycle": cfg.lambda_cycle * F.l1_loss(coders.image(mean_again, source), image),
             "cycle_kl": cfg.lambda_cycle_kl * mean_again.square().mean(),
         }
+        if self.vgg is not None:
+            # Instance norm takes the colours and contrasts of a domain away.
+            features = (F.instance_norm(self.vgg(each)) for each in (fake, image))
+            losses["vgg"] = cfg.lambda_vgg * F.mse_loss(*features)
         return {f"{name}_{source}{target}": loss for name, loss in losses.items()}
 
     def optimizer(self, network: nn.Module) -> Optimizer:

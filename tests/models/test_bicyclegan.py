@@ -9,12 +9,12 @@ import torch
 from torch import Tensor, nn
 
 from models.data.batches import Pair
-from models.data.datasets import stack
 from models.errors import ConfigError
 from models.losses.divergence import kl_to_normal
 from models.networks.unet import UNetLevel
 from models.registry import build_system
 from models.system import Batch, Clock, System
+from models.trainer import Trainer
 
 CLOCK = Clock()
 Tiny = Callable[..., tuple[System, Batch]]
@@ -149,12 +149,10 @@ def test_clr_gan_has_no_pairs_and_its_encoder_learns_to_read_z(tiny_system: Tiny
         tiny_system("bicyclegan", **CVAE | CLR)
 
 
-def test_an_odd_batch_is_refused(tiny_system: Tiny) -> None:
-    system, batch = tiny_system("bicyclegan")
-    assert isinstance(batch, Pair)
-    odd = stack([Pair(batch.source[0], batch.target[0])] * 3)
-    with pytest.raises(ConfigError, match="batch must be even, not 3"):
-        system.phases()[0].losses(odd, CLOCK)
+def test_an_odd_batch_is_refused_before_training(tiny_trainer: Callable[..., Trainer]) -> None:
+    with pytest.raises(ConfigError, match="batch = 3 does not suit bicyclegan: it is split in halves"):
+        tiny_trainer("bicyclegan", batch=3)
+    assert tiny_trainer("bicyclegan", batch=4).system.refusal(4) == ""
 
 
 def test_the_learning_rate_halves_way_through_the_decay() -> None:

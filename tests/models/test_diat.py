@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.optim import SGD
 
+from models.blocks.init import init_normal
 from models.data.batches import TwoImages
 from models.errors import ConfigError
 from models.networks.masked_transform import ChangeMask, gaussian, masked
@@ -97,26 +98,28 @@ def test_the_mask_is_cells_that_are_on_or_off_with_soft_edges() -> None:
 
 
 def test_the_masks_share_approaches_its_aim(tiny_system: Tiny) -> None:
-    system, batch = tiny_system("diat", lambda_perceptual=0.0, gan_push=0.0)
-    optimizer = SGD(system.mask.parameters(), 2e-3)
-    system.train()
+    system, batch = tiny_system("diat")
+    system.transform = nn.Identity()  # type: ignore[assignment]
+    torch.manual_seed(0)
+    init_normal(system.mask, 0.1)
+    optimizer = SGD(system.mask.parameters(), 1e-4)
     shares = []
-    for _ in range(150):
+    for _ in range(60):
         loss = system.g_losses(batch, CLOCK)["ratio"]
-        shares.append(float(system.mask.cells(batch.a).mean()))
-        assert float(loss) == pytest.approx(0.1 * 256 * abs(shares[-1] - 0.72), rel=1e-4)
+        shares.append(float(system.mask.cells(batch.a).mean().detach()))
+        assert float(loss.detach()) == pytest.approx(0.1 * 256 * abs(shares[-1] - 0.72), rel=1e-4)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
-    assert abs(shares[0] - 0.72) > 0.25
-    assert abs(np.mean(shares[-20:]) - 0.72) < 0.15
+    assert abs(shares[0] - 0.72) > 0.2
+    assert max(abs(share - 0.72) for share in shares[-10:]) < 0.06
 
 
 def test_each_cell_is_pushed_by_a_tenth(tiny_system: Tiny) -> None:
     system, batch = tiny_system("diat")
     system.train()
     cells = system.mask.cells(batch.a)
-    share = float(cells.mean())
+    share = float(cells.detach().mean())
     system.mask.cells = lambda _: cells  # type: ignore[method-assign, assignment]
     (gradient,) = torch.autograd.grad(system.g_losses(batch, CLOCK)["ratio"], cells)
     torch.testing.assert_close(gradient, torch.full_like(cells, 0.1 / 2 * (1 if share > 0.72 else -1)))
@@ -156,7 +159,7 @@ def test_the_noise_weighs_more_the_more_there_is(tiny_system: Tiny, judges: dict
     nn.init.zeros_(last.weight)  # type: ignore[arg-type]
     for noise, weight in ((1.0, 0.1), (100.0, 24.0)):
         nn.init.constant_(last.bias, (2 * noise / batch.a[0].numel()) ** 0.5 / 2)  # type: ignore[arg-type]
-        assert float(system.g_losses(batch, CLOCK)["noise"]) == pytest.approx(weight * noise, rel=1e-4)
+        assert float(system.g_losses(batch, CLOCK)["noise"].detach()) == pytest.approx(weight * noise, rel=1e-4)
 
 
 def test_the_critics_push_has_one_length() -> None:

@@ -7,13 +7,13 @@ from typing import Any
 
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from models.data.batches import TwoImages
 from models.errors import ConfigError
 from models.registry import build_system
 from models.system import Clock
-from models.systems.gcgan import GEOMETRIES, GcGan
+from models.systems.gcgan import FLIP, GEOMETRIES, ROTATION, GcGan
 
 CLOCK = Clock()
 Tiny = Callable[..., tuple[GcGan, TwoImages]]
@@ -31,9 +31,10 @@ def test_parameters_are_those_of_the_official_networks() -> None:
     assert count(system) == pytest.approx(11.378 + 2 * 2.765, rel=1e-3)
 
 
-@pytest.mark.parametrize("name", GEOMETRIES)
-def test_a_geometry_and_its_inverse_are_the_identity(name: str) -> None:
-    turn, turn_back = GEOMETRIES[name]
+@pytest.mark.parametrize(("turn", "turn_back"), [ROTATION, FLIP])
+def test_a_geometry_and_its_inverse_are_the_identity(
+    turn: Callable[[Tensor], Tensor], turn_back: Callable[[Tensor], Tensor]
+) -> None:
     image = torch.rand(2, 3, 6, 6)
     assert torch.equal(turn_back(turn(image)), image)
     assert torch.equal(turn(turn_back(image)), image)
@@ -42,7 +43,7 @@ def test_a_geometry_and_its_inverse_are_the_identity(name: str) -> None:
 
 def test_a_quarter_turn_brings_the_right_column_to_the_top() -> None:
     image = torch.rand(1, 1, 4, 4)
-    assert torch.equal(GEOMETRIES["rotation"][0](image)[0, 0, 0], image[0, 0, :, -1])
+    assert torch.equal(ROTATION[0](image)[0, 0, 0], image[0, 0, :, -1])
 
 
 class Scale(nn.Module):
@@ -92,6 +93,18 @@ def test_there_are_two_critics_and_one_generator_or_two_with_cross(tiny_system: 
         assert system.shipped() == (system.generator,)
 
 
+def test_a_mixture_draws_turns_and_flips_and_undoes_each_by_its_own_inverse(tiny_system: Tiny) -> None:
+    system, batch = tiny_system("gcgan", geometry="mixture")
+    seen: list[str] = []
+    torch.manual_seed(0)
+    for _ in range(20):
+        turn, turn_back = system.draw()
+        seen.append(turn.__name__)
+        assert torch.equal(turn_back(turn(batch.a)), batch.a)
+    assert 4 < seen.count("turned") < 16
+    assert set(seen) == {"turned", "upside_down"}
+
+
 def test_the_second_critic_judges_turned_images(tiny_system: Tiny) -> None:
     system, batch = tiny_system("gcgan")
     seen: list[torch.Tensor] = []
@@ -116,5 +129,5 @@ def test_weights_are_20_and_5(tiny_system: Tiny) -> None:
     losses = system.g_losses(batch, CLOCK)
     torch.testing.assert_close(losses["identity"], 5 * 0.5 * batch.b.abs().mean())
     system.generator = Ramp()
-    fake, back = system.generator(batch.a), system.turn_back(system.generator(system.turn(batch.a)))
+    fake, back = system.generator(batch.a), ROTATION[1](system.generator(ROTATION[0](batch.a)))
     torch.testing.assert_close(system.g_losses(batch, CLOCK)["geometry"], 20 * (fake - back).abs().mean())

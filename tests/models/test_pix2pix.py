@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -124,3 +125,20 @@ def test_a_size_not_divisible_by_256_is_refused_before_training(images: Path, tm
     with pytest.raises(ConfigError, match=r"size = 250 does not suit pix2pix: .* multiples of 256"):
         Trainer(make_recipe(values), tmp_path / "run")
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("antialias", [False, True])
+@pytest.mark.parametrize("field", [16, 34, 70, 142])
+def test_a_patch_critic_knows_the_smallest_crop_it_takes(field: int, antialias: bool) -> None:
+    critic = patch_critic(1, 1, field, antialias=antialias)
+    least = critic.least_size
+    assert critic(torch.rand(1, 1, least, least)).shape[2:] == (1, 1)
+    with pytest.raises((RuntimeError, ValueError)):
+        critic(torch.rand(1, 1, least - 1, least - 1))
+
+
+def test_crops_that_are_too_small_are_refused_before_training(tiny_trainer: Callable[..., Trainer]) -> None:
+    with pytest.raises(ConfigError, match="size = 20 does not suit gcgan: its PatchGAN takes crops from 24 px"):
+        tiny_trainer("gcgan", size=20)
+    with pytest.raises(ConfigError, match="its PatchGAN takes crops from 96 px; raise size, or lower critic_field"):
+        tiny_trainer("bicyclegan", size=64, critic_field=142)

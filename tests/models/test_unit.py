@@ -8,12 +8,14 @@ from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import save_file
 from torch import nn
 from torch.nn import functional as F
 
 from models.blocks.gaussian_noise import GaussianNoise
 from models.data.batches import TwoImages
 from models.errors import ConfigError
+from models.networks.pretrained import FrozenFeatures, vgg16_features
 from models.recipe import read_recipe
 from models.registry import build_system
 from models.system import Clock
@@ -126,3 +128,22 @@ def test_learning_rate_is_constant_in_2017_and_halved_each_100_kimg_in_2018(root
 def test_an_unknown_form_is_refused(small: Callable[[str], dict[str, Any]]) -> None:
     with pytest.raises(ConfigError, match="no form '2019' of UNIT; there are 2017, 2018"):
         build_system("unit", small("unit") | {"form": "2019"})
+
+
+def test_the_vgg_term_compares_normalised_features_of_the_users_weights(tiny_system: Tiny, tmp_path: Path) -> None:
+    torch.manual_seed(1)
+    network = vgg16_features().eval()
+    assert count(network) == pytest.approx(14.714688), "torchvision's vgg16().features"
+    save_file({f"features.{name}": t.half() for name, t in network.state_dict().items()}, tmp_path / "vgg.safetensors")
+    with pytest.raises(ConfigError, match="give vgg_weights"):
+        tiny_system("unit", lambda_vgg=1.0)
+    system, batch = tiny_system("unit", lambda_vgg=2.0, vgg_weights=str(tmp_path / "vgg.safetensors"))
+    system.eval()
+    loss = system.one_way(batch.a, "a", "b")["vgg_ab"]
+    features = FrozenFeatures(network.half().float()[:30])
+    fake = system.coders.image(system.coders.mean(batch.a, "a"), "b")
+    normed = [F.instance_norm(features(image)) for image in (fake, batch.a)]
+    torch.testing.assert_close(loss, 2 * F.mse_loss(*normed))
+    (gradient,) = torch.autograd.grad(loss, system.coders.encode["a"][0].weight)  # type: ignore[index,union-attr]
+    assert gradient.abs().sum() > 0
+    assert not any(p.requires_grad for p in system.vgg.parameters())  # type: ignore[union-attr]
