@@ -12,6 +12,8 @@ import onnx
 import pytest
 import torch
 
+from calibration import fp16
+from calibration.wiring import prepared
 from export.onnx import export_graph
 from export.source import Trained
 from models.checkpoint import save_checkpoint, shipped_weights
@@ -77,12 +79,17 @@ def test_every_part_exports_and_equals_its_module(exported: Exported) -> None:
         assert not {kind for kind in kinds if kind.startswith("Random")}
 
 
-def test_tensorrt_compiles_the_first_part(exported: Exported) -> None:
+def test_the_first_part_compiles_in_fp16_for_every_gpu(exported: Exported) -> None:
     pytest.importorskip("tensorrt_rtx_bindings")
-    from export.tensorrt import PlanSpec, build_plan
+    from export.tensorrt import RTX_TARGETS, PlanSpec, build_plan
 
-    graph = exported.graphs[exported.trained.info.parts[0]]
-    assert build_plan(graph, "fp32", PlanSpec(backend="tensorrt-rtx", targets=("sm86",))).plan
+    path = exported.graphs[exported.trained.info.parts[0]]
+    graph = prepared(onnx.load(path))
+    half = path.with_name("half.onnx")
+    onnx.save(fp16.cast_nodes(graph, fp16.layers(graph)), half)
+    built = build_plan(half, "fp16", PlanSpec(backend="tensorrt-rtx"))
+    assert built.targets == RTX_TARGETS
+    assert built.plan
 
 
 def test_a_style_encoder_is_written_beside_its_generator(

@@ -203,7 +203,8 @@ def test_a_size_that_does_not_suit_is_told(name: str, tiny_system: Tiny) -> None
 
 def test_a_config_has_no_dead_field(name: str) -> None:
     config = system_class(name).config
-    modules = {cls.__module__ for cls in (*config.__mro__, system_class(name)) if cls.__module__.startswith("models.")}
+    classes = (*config.__mro__, *system_class(name).__mro__)
+    modules = {cls.__module__ for cls in classes if cls.__module__.startswith("models.")}
     read: set[str] = set()
     for module in modules:
         tree = ast.parse(inspect.getsource(importlib.import_module(module)))
