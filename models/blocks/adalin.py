@@ -13,7 +13,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from models.errors import ConfigError
+
 EPS = 1e-5
+CAPTURE = 4  # H and W of an image per H and W of its code
+SMALLEST = 96  # px that leave something to judge for a 286-px critic
 
 
 def unbiased_instance_norm(x: Tensor) -> Tensor:
@@ -120,3 +124,14 @@ class AffineFromMap(nn.Module):
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         style = self.mlp(self.pool(x))
         return self.gamma(style), self.beta(style)
+
+
+def code_positions(size: int, light: bool, system: str) -> int:
+    """How many positions of a code of `size` px images set γ and β one by one; 0 in the light form, which averages.
+
+    Raises:
+        ConfigError: the size leaves nothing to judge for the widest critic, or is no multiple of CAPTURE.
+    """
+    if size < SMALLEST or size % CAPTURE:
+        raise ConfigError(f"size = {size}: {system} takes multiples of {CAPTURE} px, from {SMALLEST}")
+    return 0 if light else (size // CAPTURE) ** 2

@@ -10,19 +10,18 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor, nn
-from torch.optim import Adam, Optimizer
+from torch import Tensor
 
 from models.blocks.init import init_xavier
 from models.data.batches import TwoImages
 from models.errors import ConfigError
 from models.losses.adversarial import adversarial
 from models.losses.contrastive import patch_nce
-from models.networks.generators import GeneratorConfig, build_generator, feature_layers, size_multiple
+from models.networks.generators import GeneratorConfig, build_generator, feature_layers
 from models.networks.patch_critic import patch_critic
 from models.networks.patch_heads import PatchHeads, draw_positions, tapped
-from models.schedules import linear_decay
-from models.system import Clock, Deployable, Losses, Phase, System
+from models.one_sided import OneSided
+from models.system import Clock, Losses, Phase
 
 
 @dataclass(frozen=True)
@@ -46,11 +45,10 @@ class Config(GeneratorConfig):
     constant: float = 0.5  # share of training before the learning rate decays; FastCUT: 0.75
 
 
-class Cut(System):
+class Cut(OneSided):
     """generator: A → B; critic judges B; heads (the paper's F) project the features of the generator's encoder."""
 
     config = Config
-    data = "unpaired"
 
     def __init__(self, cfg: Config) -> None:
         super().__init__(cfg)
@@ -108,16 +106,3 @@ class Cut(System):
     def encode(self, image: Tensor) -> list[Tensor]:
         """Features of the generator's encoder half."""
         return tapped(feature_layers(self.generator), image, self.cfg.nce_layers)
-
-    def optimizer(self, network: nn.Module) -> Optimizer:
-        return Adam(network.parameters(), self.cfg.lr, (self.cfg.beta1, 0.999))
-
-    def learning_rate(self, network: nn.Module, clock: Clock) -> float:
-        return linear_decay(clock, self.cfg.constant)
-
-    def deployables(self) -> dict[str, Deployable]:
-        return {"generator": Deployable(self.generator, self.cfg.channels, multiple=size_multiple(self.cfg))}
-
-    @torch.no_grad()
-    def samples(self, batch: TwoImages) -> dict[str, Tensor]:
-        return {"a": batch.a, "a → b": self.generator(batch.a), "b → b": self.generator(batch.b), "b": batch.b}

@@ -14,17 +14,16 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torch.optim import Adam, Optimizer
 
 from models.blocks.image_pool import ImagePool
 from models.blocks.init import init_xavier
 from models.data.batches import TwoImages
 from models.errors import ConfigError
 from models.losses.adversarial import adversarial
-from models.networks.generators import GeneratorConfig, build_generator, size_multiple
+from models.networks.generators import GeneratorConfig, build_generator
 from models.networks.patch_critic import patch_critic
-from models.schedules import linear_decay
-from models.system import Clock, Deployable, Losses, Phase, System
+from models.one_sided import OneSided
+from models.system import Clock, Losses, Phase
 
 
 @dataclass(frozen=True)
@@ -66,11 +65,10 @@ FLIP: Turn = (upside_down, upside_down)
 GEOMETRIES: dict[str, tuple[Turn, ...]] = {"rotation": (ROTATION,), "flip": (FLIP,), "mixture": (ROTATION, FLIP)}
 
 
-class GcGan(System):
+class GcGan(OneSided):
     """generator: A → B; critic judges B, critic_turned judges turned images of B."""
 
     config = Config
-    data = "unpaired"
 
     def __init__(self, cfg: Config) -> None:
         super().__init__(cfg)
@@ -129,16 +127,3 @@ class GcGan(System):
 
     def d_losses(self, critic: nn.Module, real: Tensor, pool: ImagePool) -> Losses:
         return {"gan": 0.5 * self.game.d(critic(self.augment(real)), critic(self.augment(pool.draw())))}
-
-    def optimizer(self, network: nn.Module) -> Optimizer:
-        return Adam(network.parameters(), self.cfg.lr, (self.cfg.beta1, 0.999))
-
-    def learning_rate(self, network: nn.Module, clock: Clock) -> float:
-        return linear_decay(clock, self.cfg.constant)
-
-    def deployables(self) -> dict[str, Deployable]:
-        return {"generator": Deployable(self.generator, self.cfg.channels, multiple=size_multiple(self.cfg))}
-
-    @torch.no_grad()
-    def samples(self, batch: TwoImages) -> dict[str, Tensor]:
-        return {"a": batch.a, "a → b": self.generator(batch.a), "b → b": self.generator(batch.b), "b": batch.b}

@@ -14,17 +14,13 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.optim import Adam, Optimizer
 
-from models.blocks.adalin import AdaLinBlock, AffineFromMap, LayerInstanceNorm, SoftmaxMix
+from models.blocks.adalin import CAPTURE, AdaLinBlock, AffineFromMap, LayerInstanceNorm, SoftmaxMix, code_positions
 from models.blocks.cam import ResidualCam
 from models.blocks.spectral import spectral_conv
 from models.data.batches import TwoImages
-from models.errors import ConfigError
 from models.losses.adversarial import adversarial
 from models.schedules import linear_decay
 from models.system import Clock, Deployable, Losses, Phase, System
-
-CAPTURE = 4  # H and W of an image per H and W of its code
-SMALLEST = 96  # px that leave something to judge for the wide critic
 
 
 @dataclass(frozen=True)
@@ -127,9 +123,7 @@ class NiceGan(System):
 
     def __init__(self, cfg: Config) -> None:
         super().__init__(cfg)
-        if cfg.size < SMALLEST or cfg.size % CAPTURE:
-            raise ConfigError(f"size = {cfg.size}: NICE-GAN takes multiples of {CAPTURE} px, from {SMALLEST}")
-        map_size = 0 if cfg.light else (cfg.size // CAPTURE) ** 2
+        map_size = code_positions(cfg.size, cfg.light, "NICE-GAN")
         self.critic_a, self.critic_b = (NiceCritic(cfg.channels, cfg.critic_width) for _ in range(2))
         self.generator_a, self.generator_b = (
             NiceGenerator(2 * cfg.critic_width, cfg.channels, cfg.width, cfg.blocks, map_size) for _ in range(2)

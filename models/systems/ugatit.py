@@ -16,18 +16,15 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.optim import Adam, Optimizer
 
-from models.blocks.adalin import AdaLinBlock, AffineFromMap, LayerInstanceNorm, RhoMix
+from models.blocks.adalin import CAPTURE, AdaLinBlock, AffineFromMap, LayerInstanceNorm, RhoMix, code_positions
 from models.blocks.cam import Cam
 from models.blocks.spectral import SLOPE, spectral_conv
 from models.data.batches import TwoImages
-from models.errors import ConfigError
 from models.losses.adversarial import adversarial
 from models.networks.resnet import ResidualBlock
 from models.schedules import linear_decay
 from models.system import Clock, Deployable, Losses, Phase, System
 
-CAPTURE = 4  # H and W of an image per H and W of the map that attention sees
-SMALLEST = 96  # px that leave something to judge for the global critic
 GLOBAL, LOCAL = 5, 3  # strided convolutions of the critics
 
 
@@ -131,9 +128,7 @@ class Ugatit(System):
 
     def __init__(self, cfg: Config) -> None:
         super().__init__(cfg)
-        if cfg.size < SMALLEST or cfg.size % CAPTURE:
-            raise ConfigError(f"size = {cfg.size}: U-GAT-IT takes multiples of {CAPTURE} px, from {SMALLEST}")
-        map_size = 0 if cfg.light else (cfg.size // CAPTURE) ** 2
+        map_size = code_positions(cfg.size, cfg.light, "U-GAT-IT")
         self.generator_ab, self.generator_ba = (
             UgatitGenerator(cfg.channels, cfg.width, cfg.blocks, map_size) for _ in range(2)
         )
