@@ -53,7 +53,7 @@ class Cut(OneSided):
     def __init__(self, cfg: Config) -> None:
         super().__init__(cfg)
         self.generator = build_generator(cfg, init_xavier)
-        self.critic = patch_critic(cfg.channels, cfg.critic_width, cfg.critic_field, antialias=True)
+        self.critic: nn.Sequential = patch_critic(cfg.channels, cfg.critic_width, cfg.critic_field, antialias=True)
         self.heads = PatchHeads(cfg.head_dim)
         self.game = adversarial(cfg.gan)
         init_xavier(self.critic)

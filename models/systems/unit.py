@@ -203,8 +203,8 @@ class Unit(System):
         }
         if self.vgg is not None:
             # Instance norm takes the colours and contrasts of a domain away.
-            features = (F.instance_norm(self.vgg(each)) for each in (fake, image))
-            losses["vgg"] = cfg.lambda_vgg * F.mse_loss(*features)
+            made, given = (F.instance_norm(self.vgg(each)) for each in (fake, image))
+            losses["vgg"] = cfg.lambda_vgg * F.mse_loss(made, given)
         return {f"{name}_{source}{target}": loss for name, loss in losses.items()}
 
     def optimizer(self, network: nn.Module) -> Optimizer:
