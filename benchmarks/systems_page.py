@@ -121,11 +121,7 @@ def _evidence(row: Row) -> str:
 
 def _gated(row: Row) -> str:
     """Which precision passes the gate, and why not."""
-    said = [
-        f"{name.upper()} {found.verdict} (mean {found.mean_psnr:.1f} dB, worst frame {found.worst_psnr:.1f} dB"
-        + (f"; {'; '.join(found.missed)})" if found.missed else ")")
-        for name, found in row.precision.items()
-    ]
+    said = [f"{name.upper()} {found.said()}" for name, found in row.precision.items()]
     return f"Gate against the fp32 graph: {', '.join(said)}.\n" if said else ""
 
 

@@ -22,7 +22,7 @@ from benchmarks.evidence.tasks import TASKS, Task
 from calibration import quantize
 from export import onnx as export
 from models.errors import ConfigError
-from runtime.errors import GateError, run_command
+from runtime.errors import GateError, InlocoError, run_command
 
 FRAMES = ("--calibration-frames", "32", "--gate-frames", "12")
 PRECISIONS = ("fp16", "int8")
@@ -49,8 +49,13 @@ def verdicts(checkpoint: Path, size: int, frames: Path | None) -> dict[str, Prec
 
 def _verdict(arguments: list[str]) -> Precision:
     printed = io.StringIO()
-    with contextlib.redirect_stdout(printed), contextlib.suppress(GateError):  # refused after the report is printed
-        quantize.main(arguments)
+    try:
+        with contextlib.redirect_stdout(printed):
+            quantize.main(arguments)
+    except GateError:
+        pass  # the report is printed before the refusal
+    except InlocoError as error:  # such as a network that has no layer for INT8
+        return Precision("refused", None, None, None, [str(error)])
     gate = json.loads(printed.getvalue())["gate"]
     return Precision(gate["verdict"], gate["mean_psnr"], gate["worst_psnr"], gate["bias"], gate["missed"])
 
@@ -74,7 +79,7 @@ def main() -> int:
         found = verdicts(args.out / name / "checkpoint.safetensors", size, frames_of(task))
         write_row(replace(rows[name], precision=found), args.results)
         for precision, verdict in found.items():
-            print(f"{name} {precision}: {verdict.verdict}, {verdict.mean_psnr:.1f} dB; {'; '.join(verdict.missed)}")
+            print(f"{name} {precision}: {verdict.said()}")
     return 0
 
 

@@ -18,10 +18,15 @@ class Precision:
     """What the gate said of the part at a lower precision, against its fp32 graph."""
 
     verdict: str  # "passed" or "refused"
-    mean_psnr: float  # dB
-    worst_psnr: float  # dB, of the worst frame
-    bias: float  # levels of 255
+    mean_psnr: float | None  # dB; None where no graph could be made
+    worst_psnr: float | None  # dB, of the worst frame
+    bias: float | None  # levels of 255
     missed: list[str]  # in words
+
+    def said(self) -> str:
+        """In words."""
+        figures = [] if self.mean_psnr is None else [f"mean {self.mean_psnr:.1f}, worst {self.worst_psnr:.1f} dB"]
+        return f"{self.verdict} ({'; '.join([*figures, *self.missed])})"
 
 
 @dataclass(frozen=True)

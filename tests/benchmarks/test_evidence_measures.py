@@ -13,7 +13,7 @@ import torch
 from benchmarks.evidence.classifiers import DigitNet, accuracy, digit_classifier
 from benchmarks.evidence.judges.instances import grown, ssim_where
 from benchmarks.evidence.measures import cluster_accuracy, edge_ssim, edges, entropy, frechet, nearest
-from benchmarks.evidence.rows import Row, better, read_rows, write_row
+from benchmarks.evidence.rows import Precision, Row, better, read_rows, write_row
 from benchmarks.evidence.tasks import TASKS
 from benchmarks.evidence.training import RECIPES, planned
 from models.errors import DataError
@@ -109,8 +109,15 @@ def test_learned_needs_every_figure_that_counts_against_both_others() -> None:
 
 
 def test_rows_are_read_as_they_were_written(tmp_path: Path) -> None:
-    write_row(ROW, tmp_path)
-    assert read_rows(tmp_path) == {"cut": ROW}
+    gated = {
+        "fp16": Precision("passed", 61.2, 55.0, 0.01, []),
+        "int8": Precision("refused", None, None, None, ["no convolution"]),
+    }
+    row = replace(ROW, precision=gated)
+    write_row(row, tmp_path)
+    assert read_rows(tmp_path) == {"cut": row}
+    assert gated["fp16"].said() == "passed (mean 61.2, worst 55.0 dB)"
+    assert gated["int8"].said() == "refused (no convolution)"
     (tmp_path / "broken.json").write_text('{"name": "x"}')
     with pytest.raises(DataError, match="no row of evidence"):
         read_rows(tmp_path)
