@@ -18,6 +18,8 @@ from dicomanonymizer.simpledicomanonymizer import (
     delete_or_empty_or_replace,
     delete_or_empty_or_replace_UID,
     delete_or_replace,
+    empty,
+    empty_or_replace,
     initialize_actions_2024b,
     keep,
     replace_UID,
@@ -39,6 +41,7 @@ from runtime.dicom.identity import Names
 from runtime.errors import DicomError
 
 Rule: TypeAlias = Callable[[Dataset, Any], None]  # changes the attribute of a tag in a data set
+_TIMES = ("DA", "DT", "TM")
 _BURNED_IN = ("BurnedInAnnotation", "RecognizableVisualFeatures")
 # Pictures of scanners carry no text unless they say so; those of all other devices often do without saying so.
 _WITHOUT_TEXT = {CTImageStorage, MRImageStorage, PositronEmissionTomographyImageStorage}
@@ -84,20 +87,27 @@ def _nested(dataset: Dataset) -> Iterator[Dataset]:
             yield item
 
 
-def _remove_sequence(action: Rule) -> Rule:
-    """The action for plain attributes; a sequence is removed."""
+def _plainer(action: Rule) -> Rule:
+    """The action, but dates and times become empty where the profile empties, and go where it removes (the library
+    writes 00010101); a sequence that may go does, where the library fills its items with dummies."""
+    empties = action in (empty, empty_or_replace)
 
     def apply(dataset: Dataset, tag: Any) -> None:
         element = dataset.get(tag)
-        if element is not None:
-            (delete if element.VR == "SQ" else action)(dataset, tag)
+        if element is None:
+            return
+        if element.VR in _TIMES and empties:
+            element.value = ""
+        elif element.VR in _TIMES or (element.VR == "SQ" and not empties):
+            del dataset[element.tag]
+        else:
+            action(dataset, tag)
 
     return apply
 
 
 def _rules(names: Names) -> dict[tuple[int, ...], Rule]:
-    """What differs from the library: UIDs become keyed hashes; references stay, their UIDs hashed where they stand;
-    other sequences that may be removed are, where the library would fill their items with dummies."""
+    """What differs from the library: UIDs become keyed hashes; references stay, their UIDs hashed where they stand."""
 
     def hash_uid(dataset: Dataset, tag: Any) -> None:
         element = dataset.get(tag)
@@ -105,7 +115,7 @@ def _rules(names: Names) -> dict[tuple[int, ...], Rule]:
             uids = element.value if element.VM > 1 else [element.value]
             element.value = [names.uid("clean", uid) for uid in uids]
 
-    optional = (delete_or_empty, delete_or_replace, delete_or_empty_or_replace)
-    ours = {action: _remove_sequence(action) for action in optional}
+    optional = (delete, delete_or_empty, delete_or_replace, delete_or_empty_or_replace)
+    ours = {action: _plainer(action) for action in (empty, empty_or_replace, *optional)}
     ours |= {replace_UID: hash_uid, delete_or_empty_or_replace_UID: keep}
     return {tag: ours[action] for tag, action in initialize_actions_2024b().items() if action in ours}

@@ -10,6 +10,7 @@ import random
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
+from errno import errorcode
 from pathlib import Path
 from threading import Event, Thread
 
@@ -102,6 +103,10 @@ class Node:
                 self._reject(path, str(error))
             except (InlocoError, MemoryError):  # the engine or the machine, not this file
                 raise
+            except OSError as error:
+                EVENTS.warning("the disk fails (%s); what is in the queue stays there", errorcode.get(error.errno or 0))
+                self._spool.end()
+                return 0
             except Exception as error:  # one file must not stop the node
                 self._reject(path, f"an unforeseen error ({place_of(error, error.__traceback__)})")
             self._spool.end()

@@ -63,6 +63,6 @@ def parse_peer(text: str, title: str, host: str = "") -> Peer:
         DicomError: anything else, or no host where `host` is empty.
     """
     match = _PEER.fullmatch(text)
-    if match is None or int(match[3]) > 65535 or not (match[2] or host):
+    if match is None or not text.isascii() or int(match[3]) > 65535 or not (match[2] or host):
         raise DicomError(f"{text!r} is not AET@HOST:PORT, such as ORTHANC@127.0.0.1:4242")
     return Peer(match[1] or title, (match[2] or host).strip("[]"), int(match[3]))

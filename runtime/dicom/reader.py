@@ -5,6 +5,7 @@ A sentence names what the standard calls the thing and never a value of a text a
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -74,16 +75,21 @@ def _parse(dataset: Dataset) -> None:
 
 
 class _Told:
-    """Turns whatever a parser raises into one sentence; the parser's own words may hold a patient's data."""
+    """Turns whatever a parser raises into one sentence and drops its warnings: its words may hold a patient's data."""
 
     def __init__(self, fact: str) -> None:
         self._fact = fact
+        self._warnings = warnings.catch_warnings()
 
     def __enter__(self) -> None:
-        """Nothing to prepare."""
+        self._warnings.__enter__()
+        warnings.simplefilter("ignore")
 
     def __exit__(self, kind: type[BaseException] | None, error: Any, trace: Any) -> None:
-        if kind is not None and issubclass(kind, Exception) and not issubclass(kind, DicomError | MemoryError):
+        self._warnings.__exit__(kind, error, trace)
+        if kind is None or not issubclass(kind, Exception) or issubclass(kind, (DicomError, MemoryError)):
+            return
+        if getattr(error, "errno", None) is None:  # else it is the disk's trouble, not the file's
             raise DicomError(f"{self._fact} ({kind.__name__})") from None
 
 

@@ -48,13 +48,15 @@ class Orthanc:
     port: int = field(default_factory=free_port)
     http: int = field(default_factory=free_port)
     process: subprocess.Popen[bytes] | None = None
+    settings: dict[str, Any] = field(default_factory=dict)  # beside those that the tests need
 
     def start(self) -> None:
-        settings = {
+        settings: dict[str, Any] = {
             "Name": "test", "StorageDirectory": str(self.folder), "IndexDirectory": str(self.folder), "Plugins": [],
             "HttpPort": self.http, "DicomPort": self.port, "DicomAet": "ORTHANC", "AuthenticationEnabled": False,
             "RemoteAccessAllowed": False, "DicomAlwaysAllowStore": True, "OverwriteInstances": False,
         }  # fmt: skip
+        settings |= self.settings
         config = self.folder / "orthanc.json"
         config.write_text(json.dumps(settings), encoding="utf-8")
         assert ORTHANC is not None

@@ -131,3 +131,19 @@ def test_a_node_answers_an_echo(orthanc: Orthanc, start_node: Start, engine: Pat
     for title, code in (("MODALITY", 0), ("STRANGER", 1)):
         command = ["echoscu", "-aet", title, "-aec", "INLOCO", "127.0.0.1", str(node.port)]
         assert (subprocess.run(command, capture_output=True, check=False).returncode != 0) == code
+
+
+def test_what_the_pacs_refuses_is_put_aside(
+    orthanc: Orthanc, start_node: Start, engine: Path, tmp_path: Path
+) -> None:
+    orthanc.stop()
+    orthanc.settings = {"AcceptedTransferSyntaxes": ["1.2.840.10008.1.2.4.70"]}  # lossless JPEG and nothing else
+    orthanc.start()
+    node = start_node(orthanc.port, engine)
+    node.send(*series(tmp_path / "ct", 1))
+    rejected = tmp_path / "state/rejected"
+    wait_until(lambda: len(list(rejected.glob("*.dcm"))) == 1)
+    note = json.loads(next(rejected.glob("*.json")).read_text())
+    assert note["stage"] == "outgoing"
+    assert "does not store CT Image Storage" in note["reason"]
+    assert node.finish()["outgoing"] == 0
