@@ -20,8 +20,8 @@ LIST = "list_attr*.txt"
 def read_attributes(folder: Path, wanted: Sequence[str]) -> tuple[list[Path], NDArray[np.float32]]:
     """Image files and the (N, len(wanted)) values 0 or 1 of the wanted attributes.
 
-    The list stands in `folder`, the images in its sub-folder images/ or beside the list. Images that are not there are
-    left out.
+    The list stands in `folder`, the images in its sub-folder images/ or img_align_celeba/, or beside the list. Images
+    that are not there are left out.
 
     Raises:
         DataError: no list, not in the format, an attribute that it lacks (with those that it has), or no image.
@@ -37,7 +37,8 @@ def read_attributes(folder: Path, wanted: Sequence[str]) -> tuple[list[Path], ND
         raise DataError(f"{lists[0]} has no attribute {missing[0]!r}; it has {', '.join(names)}")
     if bad := [row for row in rows if len(row) != len(names) + 1 or set(row[1:]) - {"1", "-1"}]:
         raise DataError(f"{lists[0]}: the line of {bad[0][0]!r} is not a name and {len(names)} times 1 or -1")
-    images = folder / "images" if (folder / "images").is_dir() else folder
+    places = [folder / name for name in ("images", "img_align_celeba") if (folder / name).is_dir()]
+    images = places[0] if places else folder
     there = [row for row in rows if (images / row[0]).is_file()]
     if not there:
         raise DataError(f"none of the {len(rows)} images of {lists[0]} is in {images}")

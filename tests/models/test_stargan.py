@@ -185,6 +185,14 @@ def test_a_broken_attribute_list_is_told(celeba: Path, change: Callable[[str], s
         read_attributes(celeba, ("Young",))
 
 
+def test_the_images_stand_where_celebas_archives_put_them(celeba: Path) -> None:
+    wanted, values = read_attributes(celeba, ("Young",))
+    wanted[0].parent.rename(celeba / "img_align_celeba")
+    files, again = read_attributes(celeba, ("Young",))
+    assert [path.parent.name for path in files] == ["img_align_celeba"] * len(wanted)
+    assert again.tolist() == values.tolist()
+
+
 def test_what_cannot_be_trained_is_told(images: Path) -> None:
     with pytest.raises(DataError, match="has no attribute list"):
         read_attributes(images / "train", ("Young",))
