@@ -6,7 +6,6 @@ import torch
 from torch import Tensor, nn
 
 from models.blocks.landmarks import rendered, soft_argmax
-from models.networks.content_style import style_mlp
 from models.networks.resnet import ResidualBlock, smoothed_up, strided_down
 
 FLOOR = 1e-3  # least deviation of a component
@@ -67,12 +66,22 @@ class ShapeSpace(nn.Module):
         return flat.view(len(flat), -1, 2)
 
 
+class SummedLinear(nn.Linear):
+    """A linear layer as products and a sum: TensorRT for RTX has no full-precision matrix product on Turing (SM75)."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        assert self.bias is not None
+        return (x[:, None] * self.weight).sum(dim=2) + self.bias
+
+
 class CodeTransformer(nn.Module):
     """Codes (N, D) of one domain → codes of the other: the code and what three linear layers add."""
 
     def __init__(self, dim: int, width: int) -> None:
         super().__init__()
-        self.layers = style_mlp(dim, width, dim)
+        self.layers = nn.Sequential(
+            SummedLinear(dim, width), nn.ReLU(), SummedLinear(width, width), nn.ReLU(), SummedLinear(width, dim)
+        )
 
     def forward(self, code: Tensor) -> Tensor:
         moved: Tensor = code + self.layers(code)
