@@ -16,7 +16,9 @@ from calibration.int8 import Policy
 from calibration.methods import METHODS
 from calibration.samples import Samples
 from calibration.wiring import OLDEST_OPSET, opset, prepared
+from runtime.companions import EngineCompanions
 from runtime.errors import EngineError, GateError, SourceError
+from runtime.images import list_images
 from runtime.manifest import PORTABLE, Manifest, verify_engine
 
 # Frames on which layers and methods are compared; they are calibration frames, never those of the gate.
@@ -30,6 +32,7 @@ class Settings:
     precision: str  # "int8" or "fp16"
     thresholds: Thresholds
     frames: str | None = None  # folder or glob; None only for generators of noise
+    references: str | None = None  # folder or glob of pictures that styles are taken of; None: the frames
     counts: tuple[int, int] = (64, 32)  # calibration and held-out frames
     seed: int = 0
     fit: str = "crop"
@@ -92,21 +95,22 @@ def load_graph(path: Path) -> tuple[ModelProto, Manifest]:
     return graph, manifest
 
 
-def gather(manifest: Manifest, settings: Settings) -> Data:
-    """Choose and audit the frames."""
+def gather(manifest: Manifest, settings: Settings, companions: EngineCompanions | None = None) -> Data:
+    """Choose and audit the frames; `companions` compute the styles that have no plain distribution."""
     counts = settings.counts
+    references = tuple(list_images(settings.references)) if settings.references else ()
     if counts[0] < FEWEST or counts[1] < FEWEST_HELD_OUT:
         raise SourceError(
             f"{counts[0]} calibration and {counts[1]} gate frames are too few to mean anything: at least "
             f"{FEWEST} and {FEWEST_HELD_OUT}"
         )
     if manifest.frame is None:
-        samples = Samples(manifest, (), settings.seed, count=counts[0])
+        samples = Samples(manifest, (), settings.seed, settings.fit, counts[0], companions, references)
         return Data(samples, replace(samples, seed=settings.seed + 1, count=counts[1]), None)
     if settings.frames is None:
         raise SourceError("--frames is missing: give a folder or glob of frames of the real camera")
     chosen = choose(settings.frames, manifest.frame, counts, settings.seed, settings.fit)
-    samples = Samples(manifest, chosen.calibration, settings.seed, settings.fit)
+    samples = Samples(manifest, chosen.calibration, settings.seed, settings.fit, 0, companions, references)
     return Data(samples, replace(samples, paths=chosen.held_out, seed=settings.seed + 1), chosen.audit)
 
 

@@ -9,21 +9,24 @@ import argparse
 import json
 import shlex
 import sys
+from contextlib import closing
 from dataclasses import asdict, replace
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-from calibration.controls import is_sampled
+from calibration.controls import constant_controls
 from calibration.frames import list_text
 from calibration.gate import DEFAULTS, adjusted, verdict
 from calibration.int8 import WEIGHT_LEVELS, Policy
 from calibration.methods import METHODS
 from calibration.output import check_writable, write_graph
 from calibration.procedure import Data, Outcome, Settings, gather, load_graph, quantise_graph, refuse
+from runtime.companions import EngineCompanions
 from runtime.errors import DONE, EngineError, run_command
 from runtime.fit import FITS
 from runtime.manifest import Manifest, file_sha256
+from runtime.notes import say_nothing
 
 SUSPECTS_SHOWN = 10
 
@@ -51,7 +54,6 @@ def new_manifest(manifest: Manifest, outcome: Outcome, settings: Settings, graph
 
 def report(data: Data, outcome: Outcome, settings: Settings) -> dict[str, Any]:
     """What --json prints."""
-    controls = data.calibration.manifest.controls
     return {
         "precision": settings.precision,
         "method": outcome.method,
@@ -59,7 +61,7 @@ def report(data: Data, outcome: Outcome, settings: Settings) -> dict[str, Any]:
         "gate": verdict(outcome.figures, settings.thresholds),
         "calibration_frames": len(data.calibration),
         "audit": asdict(data.audit) if data.audit else {},
-        "constant_controls": [control.name for control in controls if not is_sampled(control)],
+        "constant_controls": constant_controls(data.calibration.draws),
         "suspects": [asdict(suspect) for suspect in outcome.suspects],
     }
 
@@ -76,7 +78,7 @@ def table(found: dict[str, Any]) -> str:
         ]
     if found["constant_controls"]:
         names = ", ".join(found["constant_controls"])
-        lines.append(f"controls   {names} kept at the default: no distribution is known")
+        lines.append(f"controls   {names} kept at the default: nothing here can draw them; --references DIR may")
     kept = f"; kept back: {', '.join(found['kept'])}" if found["kept"] else ""
     lines += [
         f"precision  {found['precision']}, {found['method']}{kept}",
@@ -104,6 +106,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     )
     parser.add_argument("graph", type=Path, help="fp32 frame graph with its manifest beside it")
     parser.add_argument("--frames", help="folder or glob of frames of the real camera")
+    parser.add_argument("--references", metavar="DIR", help="pictures that styles are taken of (default: the frames)")
     parser.add_argument("--precision", choices=("int8", "fp16"), required=True)
     parser.add_argument("--out", type=Path, required=True, help="graph to write, .onnx")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
@@ -192,6 +195,7 @@ def settings_of(options: argparse.Namespace) -> Settings:
         precision=options.precision,
         thresholds=thresholds,
         frames=options.frames,
+        references=options.references,
         counts=(options.calibration_frames, options.gate_frames),
         seed=options.seed,
         fit=options.fit,
@@ -210,10 +214,11 @@ def main(arguments: list[str] | None = None) -> int:
     settings = settings_of(options)
     model, manifest = load_graph(options.graph)
     check_writable(options.graph, options.out, manifest)
-    data = gather(manifest, settings)
-    for warning in data.audit.warnings() if data.audit else ():
-        print(f"warning: {warning}", file=sys.stderr)
-    outcome = quantise_graph(model, data, settings)
+    with closing(EngineCompanions(options.graph, manifest, "onnxruntime", say_nothing)) as companions:
+        data = gather(manifest, settings, companions)
+        for warning in data.audit.warnings() if data.audit else ():
+            print(f"warning: {warning}", file=sys.stderr)
+        outcome = quantise_graph(model, data, settings)
     found = report(data, outcome, settings)
     print(json.dumps(found) if options.json else table(found))
     refuse(outcome, settings)

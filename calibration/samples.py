@@ -7,12 +7,12 @@ from pathlib import Path
 
 import numpy as np
 
-from calibration.controls import draw, is_sampled
-from runtime.controls import default_value
+from calibration.controls import Draws
+from runtime.companions import EngineCompanions
 from runtime.fit import fit_frame
 from runtime.frames import Array
 from runtime.images import read_image
-from runtime.manifest import Control, ImagePort, Manifest
+from runtime.manifest import ImagePort, Manifest
 
 
 @dataclass(frozen=True)
@@ -27,6 +27,8 @@ class Samples:
     seed: int = 0
     fit: str = "crop"
     count: int = 0  # for a generator of noise
+    companions: EngineCompanions | None = None  # what computes styles
+    references: tuple[Path, ...] = ()  # pictures that styles are taken of; the frames where there are none
 
     def __len__(self) -> int:
         return len(self.paths) or self.count
@@ -39,9 +41,13 @@ class Samples:
         inputs: dict[str, Array] = {}
         if self.manifest.frame is not None:
             inputs[self.manifest.frame.name] = self._frame(index, self.manifest.frame)[None]
-        return inputs | {
-            control.name: self._control(control, index, rng) for control in self.manifest.controls
-        }
+        others = self.references or self.paths[:index] + self.paths[index + 1 :] or self.paths
+        return inputs | replace(self.draws, references=others).values(index, rng)
+
+    @property
+    def draws(self) -> Draws:
+        """Where controls come from."""
+        return Draws(self.manifest, self.companions, self.references or self.paths, self.fit)
 
     def title(self, index: int) -> str:
         """What to call a sample in a sentence."""
@@ -54,19 +60,3 @@ class Samples:
     def _frame(self, index: int, port: ImagePort) -> Array:
         frame = read_image(self.paths[index], port.channels, port.dtype)
         return fit_frame(frame, port.height, port.width, self.fit)
-
-    def _control(self, control: Control, index: int, rng: np.random.Generator) -> Array:
-        if control.kind == "image" and self.paths and len(control.shape) == 4:
-            return self._reference(control, (index + 1 + int(rng.integers(len(self)))) % len(self))
-        return draw(control, rng) if is_sampled(control) else default_value(control)
-
-    def _reference(self, control: Control, index: int) -> Array:
-        """Another frame as a reference image: (1, C, H, W) in the control's range, [-1, 1] unless given."""
-        _, channels, height, width = control.shape
-        frame = fit_frame(read_image(self.paths[index], channels, "uint8"), height, width, self.fit)
-        low, high = (
-            (-1.0 if control.low is None else control.low),
-            (1.0 if control.high is None else control.high),
-        )
-        planes = frame[..., ::-1].transpose(2, 0, 1)[None]  # BGR as read → RGB as networks take it
-        return np.ascontiguousarray(planes / 255 * (high - low) + low, np.float32)

@@ -12,11 +12,12 @@ from typing import Any
 
 import numpy as np
 
-from calibration.controls import draw
+from calibration.controls import Draws
+from runtime.companions import EngineCompanions
 from runtime.engine import infer, open_engine
 from runtime.errors import EngineError, GateError
 from runtime.frames import Array
-from runtime.manifest import Manifest
+from runtime.notes import say_nothing
 
 FRAMES = 4
 BLOCK = 8  # pixels: patches of one colour are kinder to no network, but nearer to pictures than noise is
@@ -35,9 +36,11 @@ def compare_with_graph(engine: Path, graph: Path) -> dict[str, Any]:
             candidate = opened.enter_context(closing(open_engine(engine)))
         except EngineError as error:
             return {"compared": False, "why": str(error)}
+        companions = EngineCompanions(graph, reference.manifest, "onnxruntime", say_nothing)
+        opened.callback(companions.close)
         images = [port.name for port in candidate.manifest.translated]
         differences = []
-        for inputs in _items(candidate.manifest):
+        for inputs in _items(Draws(reference.manifest, companions)):
             wanted, got = infer(reference, inputs), infer(candidate, inputs)
             differences += [_levels(got[name], wanted[name]) for name in images]
     if not differences:
@@ -59,11 +62,11 @@ def compare_with_graph(engine: Path, graph: Path) -> dict[str, Any]:
     }
 
 
-def _items(manifest: Manifest) -> Iterator[dict[str, Array]]:
+def _items(draws: Draws) -> Iterator[dict[str, Array]]:
     """Seeded frames and controls as the engine takes them."""
-    random = np.random.default_rng(0)
-    for _ in range(FRAMES):
-        inputs = {control.name: draw(control, random) for control in manifest.controls}
+    random, manifest = np.random.default_rng(0), draws.manifest
+    for index in range(FRAMES):
+        inputs = draws.values(index, random)
         if manifest.frame is not None:
             height, width, channels = manifest.frame.shape
             top = int(np.iinfo(manifest.frame.dtype).max)

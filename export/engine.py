@@ -13,7 +13,6 @@ import argparse
 import json
 import re
 import shlex
-import shutil
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
@@ -25,7 +24,15 @@ from typing import Any
 
 from export.agreement import compare_with_graph
 from runtime.errors import DONE, EngineError, ManifestError, run_command
-from runtime.manifest import PORTABLE, Manifest, file_sha256, manifest_path, verify_engine, write_manifest
+from runtime.manifest import (
+    PORTABLE,
+    Manifest,
+    companion_hash,
+    file_sha256,
+    manifest_path,
+    verify_engine,
+    write_manifest,
+)
 
 PLAN_BACKENDS = ("tensorrt", "tensorrt-rtx")
 GRAPH_BACKENDS = ("openvino", "onnxruntime")
@@ -36,30 +43,58 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = list(sys.argv[1:] if arguments is None else arguments)
     options = _parser().parse_args(given)
     graph, out = Path(options.graph), Path(options.out)
-    manifest = _graph_manifest(graph)
+    _graph_manifest(graph)
     if out.resolve() == graph.resolve():
         raise EngineError(f"--out {out} is the graph itself: name another file")
     if not out.parent.is_dir():
         raise EngineError(f"there is no folder {out.parent} to write {out.name} into: make it first")
-    make = _compile if options.backend in PLAN_BACKENDS else _graph_engine
+    command = f"python -m export.engine {shlex.join(given)}"
     try:
-        content, backend_version, targets = make(graph, manifest.precision, options)
+        with TemporaryDirectory(prefix=f".{out.name}.", dir=out.parent) as folder:
+            built = _make(graph, Path(folder) / out.name, options, command)
+            for file in sorted(Path(folder).glob("*"), key=lambda file: file.name == out.name):  # the engine last
+                if file.is_file():
+                    file.replace(out.with_name(file.name))
     except ModuleNotFoundError as error:
         raise EngineError(f"this build needs {error.name!r}, which is not installed: pip install onnx tqdm") from error
+    except OSError as error:
+        raise EngineError(f"cannot write {out}: {error.strerror}; free space or name another --out") from error
+    _tell(built, out, out.stat().st_size, options.json)
+    return DONE
+
+
+def _make(graph: Path, draft: Path, options: argparse.Namespace, command: str) -> Manifest:
+    """Write the engine of `graph` and, before it, those of its companions, with their manifests; compare each.
+
+    Raises:
+        EngineError: it cannot be built.
+        GateError: an engine does not give the pictures of its graph.
+    """
+    manifest = _graph_manifest(graph)
+    companions = {role: f"{draft.stem}_{role}{draft.suffix}" for role in manifest.companions}
+    pins = {}
+    for role, name in companions.items():
+        beside = _make(graph.with_name(manifest.companions[role]), draft.with_name(name), options, command)
+        pins[companion_hash(role)] = beside.sha256["engine"]
+    make = _compile if options.backend in PLAN_BACKENDS else _graph_engine
+    content, backend_version, targets = make(graph, manifest.precision, options)
+    draft.write_bytes(content)
     built = replace(
         manifest,
-        file=out.name,
+        file=draft.name,
         backend=options.backend,
         backend_version=backend_version,
         targets=targets,
-        sha256=manifest.sha256 | {"graph": file_sha256(graph)},
+        companions=companions,
+        sha256=manifest.sha256 | {"graph": file_sha256(graph), "engine": file_sha256(draft)} | pins,
         decisions=manifest.decisions | ({} if options.dla is None else {"dla": str(options.dla)}),
-        command=f"python -m export.engine {shlex.join(given)}",
+        command=command,
         created=datetime.now(timezone.utc).isoformat(timespec="seconds"),
     )
-    built = _write_engine(content, built, graph, out)
-    _tell(built, out, len(content), options.json)
-    return DONE
+    write_manifest(built, draft)
+    built = replace(built, parity=built.parity | {"engine": compare_with_graph(draft, graph)})
+    write_manifest(built, draft)
+    return built
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -135,32 +170,6 @@ def _installed_version(backend: str) -> str:
         return version(backend)
     except PackageNotFoundError:
         return ""
-
-
-def _write_engine(content: bytes, manifest: Manifest, graph: Path, out: Path) -> Manifest:
-    """Write engine, manifest and companions into a folder beside `out`, compare, and only then move them there.
-
-    Raises:
-        EngineError: the disk is full or `out` cannot be written.
-        GateError: the engine does not give the pictures of its graph.
-    """
-    try:
-        with TemporaryDirectory(prefix=f".{out.name}.", dir=out.parent) as folder:
-            draft = Path(folder) / out.name
-            draft.write_bytes(content)
-            for companion in manifest.companions.values():
-                for file in (graph.with_name(companion), manifest_path(graph.with_name(companion))):
-                    shutil.copyfile(file, draft.with_name(file.name))
-            built = replace(manifest, sha256=manifest.sha256 | {"engine": file_sha256(draft)})
-            write_manifest(built, draft)
-            built = replace(built, parity=built.parity | {"engine": compare_with_graph(draft, graph)})
-            write_manifest(built, draft)
-            for file in sorted(Path(folder).glob("*"), key=lambda file: file == draft):  # the engine last
-                if file.is_file():
-                    file.replace(out.with_name(file.name))
-    except OSError as error:
-        raise EngineError(f"cannot write {out}: {error.strerror}; free space or name another --out") from error
-    return built
 
 
 def _tell(manifest: Manifest, out: Path, nbytes: int, as_json: bool) -> None:

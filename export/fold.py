@@ -1,4 +1,4 @@
-"""Folds per-channel arithmetic into the convolution before it: batch norm, and scales and offsets by constants.
+"""Folds per-channel arithmetic into the layer before it: batch norm, and scales and offsets by constants.
 
 Exporters leave batch norm after a transposed convolution, and the frame graph ends in a scale and an offset. As nodes
 of their own they cost time and stand outside quantisation: INT8 compilers take no quantised constants in Add or Mul.
@@ -34,8 +34,12 @@ def _fold_one(model: ModelProto) -> bool:
         if affine is None:
             continue
         convolution = _convolution_before(node.input[0], wiring, uniform=affine[0].size == affine[1].size == 1)
+        norm = _instance_norm_before(node.input[0], wiring)
         if convolution is not None:
             _absorb(model.graph, convolution, affine, wiring)
+        elif norm is not None:
+            _set_norm(model.graph, norm, affine, wiring)
+        if convolution is not None or norm is not None:
             bypass(model.graph, node)
             return True
     return False
@@ -79,6 +83,23 @@ def _convolution_before(name: str, wiring: Wiring, uniform: bool) -> NodeProto |
         return None
     own = all(key in wiring.constants and len(wiring.readers[key]) == 1 for key in node.input[1:])
     return node if own else None
+
+
+def _instance_norm_before(name: str, wiring: Wiring) -> NodeProto | None:
+    """The instance norm with constant scale and shift that alone makes `name`, which nothing else reads: an AdaIN whose
+    style is constant."""
+    node = wiring.maker.get(name)
+    if node is None or node.op_type != "InstanceNormalization" or name in wiring.outputs:
+        return None
+    alone = len(wiring.readers[name]) == 1
+    return node if alone and all(key in wiring.constants for key in node.input[1:]) else None
+
+
+def _set_norm(graph: onnx.GraphProto, norm: NodeProto, affine: Affine, wiring: Wiring) -> None:
+    scale, shift = (wiring.array(name) for name in norm.input[1:])
+    values = (scale * affine[0], shift * affine[0] + affine[1])
+    for index, (role, value) in enumerate(zip(("scale", "shift"), values, strict=True), 1):  # others may share the old
+        norm.input[index] = set_constant(graph, f"{norm.name}.{role}", value.astype(scale.dtype))
 
 
 def _absorb(graph: onnx.GraphProto, convolution: NodeProto, affine: Affine, wiring: Wiring) -> None:

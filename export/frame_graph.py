@@ -126,14 +126,13 @@ class Signature:
 
 
 def controls_at(part: Deployable, size: tuple[int, int]) -> tuple[Control, ...]:
-    """The controls with the open heights and widths of masks and images, and the range of boxes, fixed to `size`
+    """The controls with the open heights and widths of masks, images and maps, and the range of boxes, fixed to `size`
     (H, W)."""
     return tuple(
-        Control(
-            control.name, control.kind, _fixed(control.shape, size), control.low,
-            float(max(size)) if control.kind == "boxes" else control.high,
-            control.default, control.names, control.distribution, control.companion,
-        )
+        Control(**{
+            **vars(control), "shape": _fixed(control.shape, size),
+            "high": float(max(size)) if control.kind == "boxes" else control.high,
+        })
         for control in part.controls
     )  # fmt: skip
 
@@ -174,6 +173,6 @@ def _port(name: str, shape: tuple[int, ...], dtype: str) -> ImagePort:
 
 
 def _fixed(shape: tuple[int, ...], size: tuple[int, int]) -> tuple[int, ...]:
-    """Zeros in the last two axes stand for the frame's height and width."""
-    open_axes = (*((None,) * (len(shape) - 2)), *size)[-len(shape):]
-    return tuple(axis or int(open_ or 0) for axis, open_ in zip(shape, open_axes, strict=True))
+    """0 in the last two axes stands for the frame's height and width, -d for their d-th part."""
+    open_axes = (*((1,) * (len(shape) - 2)), *size)[-len(shape):]
+    return tuple(axis if axis > 0 else whole // max(1, -axis) for axis, whole in zip(shape, open_axes, strict=True))

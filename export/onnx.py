@@ -3,6 +3,8 @@
     python -m export.onnx runs/bottling/checkpoint.safetensors --size 360x640 --out cyclegan.onnx --frames photos/
     python -m export.onnx --from-onnx style.onnx --range 0:255 --colour rgb --size 360x640 --out style_frames.onnx
 
+    python -m export.onnx runs/munit/checkpoint.safetensors --size 256x256 --bake style=seed:3 --out one_style.onnx
+
 The graph is compared with the trained network on `--frames` (or on synthetic pictures): it is written only if no
 value differs by more than one level of 255. Its manifest is written beside it.
 """
@@ -14,27 +16,20 @@ import json
 import re
 import shlex
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
-from datetime import datetime, timezone
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import onnx
-import torch
 
-from export.colour_order import fold_flips
-from export.compose import frame_graph_from_network
-from export.fold import fold_affine
 from export.foreign import foreign_onnx, foreign_torchscript
 from export.frame_graph import PixelFormat
+from export.graph import Plan, export_bundle
 from export.macs import count_macs
-from export.parity import measure_parity, parity_items
-from export.simplify import refuse_random_nodes, simplified
 from export.source import Source, Trained
-from export.trace import OPSET
 from runtime.errors import DONE, GraphError, SinkError, run_command
-from runtime.manifest import Manifest, file_sha256, manifest_path, write_manifest
+from runtime.manifest import Manifest, manifest_path, write_manifest
 
 SIZE = re.compile(r"(\d+)x(\d+)")
 RANGE = re.compile(r"(-?\d+(?:\.\d+)?):(-?\d+(?:\.\d+)?)")
@@ -48,17 +43,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if not out.parent.is_dir():
         raise SinkError(f"there is no folder {out.parent} to write {out.name} into: make it first")
     command = f"python -m export.onnx {shlex.join(given)}"
-    sources = _sources(options, out)
+    plan = _plan(options)
     try:
         with TemporaryDirectory(prefix=f".{out.name}.", dir=out.parent) as folder:
-            for name, source in sources.items():
-                manifest = export_graph(source(), Path(folder) / name, options.frames)
+            draft = Path(folder) / out.name
+            for name, manifest in export_bundle(plan, draft).items():  # the graph that names the others comes last
                 manifest = replace(
                     manifest, command=command, licence=options.licence, attribution=options.attribution
                 )
-                write_manifest(manifest, Path(folder) / name)
-            for name in sources:  # the graph that names the others comes last
-                for file in (manifest_path(Path(folder) / name), Path(folder) / name):
+                write_manifest(manifest, draft.with_name(name))
+                for file in (manifest_path(draft.with_name(name)), draft.with_name(name)):
                     file.replace(out.with_name(file.name))
     except OSError as error:
         raise SinkError(f"cannot write {out}: {error.strerror}; free space or name another --out") from error
@@ -66,72 +60,27 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return DONE
 
 
-def export_graph(source: Source, out: Path, frames: Path | None = None) -> Manifest:
-    """Compose, simplify, fold and check the frame graph of `source`, write it to `out`; return its manifest, unwritten.
-
-    Raises:
-        GraphError: the graph draws random numbers or is not valid ONNX.
-        GateError: it differs from the trained network.
-        SourceError: `frames` cannot be read.
-    """
-    ports = Manifest(
-        out.name, {}, source.system, source.task, source.signature.frame, source.signature.translated,
-        source.signature.outputs, source.signature.controls,
-    )  # fmt: skip
-    items, described = parity_items(ports, frames)
-    pixels, returns = source.reference.pixels, source.reference.returns
-    graph = frame_graph_from_network(source.network, source.signature, pixels, returns)
-    refuse_random_nodes(graph.graph)
-    graph, simplification = simplified(graph, items[:2])
-    graph = fold_flips(fold_affine(graph))
-    _check(graph)
-    parity = measure_parity(graph, source.run_reference, items)
-    out.write_bytes(graph.SerializeToString())
-    return replace(
-        ports,
-        sha256={"engine": file_sha256(out), "checkpoint": source.sha256},
-        backend_version=f"opset {OPSET}",
-        parity={"frames": described, "reference": f"torch {torch.__version__}", **parity.figures()},
-        decisions=source.decisions | {"simplification": simplification},
-        companions={part: companion_name(out.name, part) for part in source.companions.values()},
-        macs=count_macs(graph).exact,
-        created=datetime.now(timezone.utc).isoformat(timespec="seconds"),
-    )
-
-
-def companion_name(engine: str, part: str) -> str:
-    """File name of the companion `part` beside an engine: x.onnx → x_style_encoder.onnx."""
-    return f"{Path(engine).stem}_{part}{Path(engine).suffix}"
-
-
-def _check(graph: onnx.ModelProto) -> None:
-    try:
-        onnx.checker.check_model(graph, full_check=True)
-    except onnx.checker.ValidationError as error:
-        raise GraphError(f"the exported graph is not valid ONNX: {str(error).splitlines()[0]}") from error
-
-
-def _sources(options: argparse.Namespace, out: Path) -> dict[str, Callable[[], Source]]:
-    """File name → how to get its source, companions first."""
+def _plan(options: argparse.Namespace) -> Plan:
+    """What the command line asks for."""
     if sum(item is not None for item in (options.checkpoint, options.from_onnx, options.from_torchscript)) != 1:
         raise GraphError("name one thing to export: a checkpoint, --from-onnx FILE or --from-torchscript FILE")
-    size = _size(options.size)
+    size, bake = _size(options.size), tuple(options.bake)
     if options.checkpoint is None:
         if size is None:
             raise GraphError("a network trained elsewhere needs --size HxW")
-        return {out.name: lambda: _foreign(options, size)}
+        return Plan(lambda: _foreign(options, size), _no_companion, options.frames, bake)
     trained = Trained.load(options.checkpoint)
     name = options.part or trained.info.parts[0]
-    source = trained.source(name, size, options.bits)
-    companions = {
-        companion_name(out.name, part): _companion(trained, part, size, options.bits)
-        for part in source.companions.values()
-    }
-    return {**companions, out.name: lambda: source}
+    return Plan(
+        lambda: trained.source(name, size, options.bits),
+        lambda role: trained.companion(role, size, options.bits),
+        options.frames,
+        bake,
+    )
 
 
-def _companion(trained: Trained, part: str, size: tuple[int, int] | None, bits: int) -> Callable[[], Source]:
-    return lambda: trained.source(part, trained.part(part).fixed_size or size, bits)
+def _no_companion(role: str) -> Source:
+    raise GraphError(f"a network trained elsewhere has no {role}")
 
 
 def _foreign(options: argparse.Namespace, size: tuple[int, int]) -> Source:
@@ -175,6 +124,10 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--size", metavar="HxW", help="height x width of the frames")
     parser.add_argument("--part", help="which of the system's networks; default: its first")
     parser.add_argument("--frames", type=Path, metavar="DIR", help="real frames for the comparison with the network")
+    parser.add_argument(
+        "--bake", action="append", default=[], metavar="NAME=VALUE",
+        help="fix a control for good, as in style=seed:3; the graph becomes smaller",
+    )  # fmt: skip
     parser.add_argument("--bits", type=int, choices=(8, 16), default=8, help="depth of the frames")
     parser.add_argument("--licence", default="", help="of the weights, recorded in the manifest")
     parser.add_argument("--attribution", default="", help="recorded in the manifest")

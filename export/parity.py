@@ -5,18 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 import onnxruntime as ort
 from onnx import ModelProto
 from tqdm import tqdm
 
-from calibration.controls import draw, is_sampled
 from calibration.samples import Samples
-from runtime.controls import default_value
+from runtime.companions import EngineCompanions
 from runtime.errors import GateError
 from runtime.frames import Array, Frame
-from runtime.images import list_images
+from runtime.images import list_images, write_image
 from runtime.manifest import ImagePort, Manifest
 
 LIMIT = 1.0  # level of 255
@@ -102,20 +102,39 @@ def measure_parity(model: ModelProto, reference: Reference, items: list[Item]) -
     return parity
 
 
-def parity_items(ports: Manifest, frames: Path | None) -> tuple[list[Item], str]:
+def parity_items(
+    ports: Manifest, frames: Path | None, companions: EngineCompanions | None = None
+) -> tuple[list[Item], str]:
     """Inputs to compare on, and what they are: up to 8 frames spread over a folder, else synthetic ones.
 
     Raises:
         SourceError: the folder holds no picture, or a broken one, or one with other channels.
     """
-    if frames is None or ports.frame is None:
-        rng = np.random.default_rng(0)
-        items = [_drawn(ports, rng) for _ in range(SYNTHETIC_FRAMES)]
-        return items, f"{len(items)} {'synthetic frames' if ports.frame else 'draws'}"
-    paths = list_images(frames)
-    chosen = [paths[i] for i in np.unique(np.linspace(0, len(paths) - 1, REAL_FRAMES).round().astype(int))]
-    samples = Samples(ports, tuple(chosen))
-    return [samples[i] for i in range(len(samples))], f"{len(chosen)} frames of {frames.resolve().name}"
+    with TemporaryDirectory() as folder:
+        pictures, described = _pictures(ports, frames, companions, Path(folder))
+        if ports.frame is None:
+            samples = Samples(ports, (), count=SYNTHETIC_FRAMES, companions=companions, references=pictures)
+            return [samples[i] for i in range(len(samples))], f"{len(samples)} draws"
+        samples = Samples(ports, pictures, companions=companions)
+        return [samples[i] for i in range(len(samples))], described
+
+
+def _pictures(
+    ports: Manifest, frames: Path | None, companions: EngineCompanions | None, folder: Path
+) -> tuple[tuple[Path, ...], str]:
+    """Real pictures, or synthetic ones written to `folder`; of a network without a frame, what its encoder takes."""
+    if frames is not None:
+        paths = list_images(frames)
+        chosen = [paths[i] for i in np.unique(np.linspace(0, len(paths) - 1, REAL_FRAMES).round().astype(int))]
+        return tuple(chosen), f"{len(chosen)} frames of {frames.resolve().name}"
+    port, rng = ports.frame, np.random.default_rng(0)
+    if port is None and companions is not None:
+        encoders = [control.companion for control in ports.controls if control.companion in ports.companions]
+        port = companions.manifest_of(encoders[0]).frame if encoders else None
+    if port is None:
+        return (), ""
+    written = [write_image(folder / f"{k}.png", synthetic_frame(port, rng)) for k in range(SYNTHETIC_FRAMES)]
+    return tuple(written), f"{len(written)} synthetic frames"
 
 
 def synthetic_frame(port: ImagePort, rng: np.random.Generator) -> Frame:
@@ -132,10 +151,3 @@ def synthetic_frame(port: ImagePort, rng: np.random.Generator) -> Frame:
     peak = int(np.iinfo(port.dtype).max)
     frame: Frame = (mixed.clip(0, 1) * peak).round().astype(port.dtype)
     return frame
-
-
-def _drawn(ports: Manifest, rng: np.random.Generator) -> Item:
-    item: Item = {"frame": synthetic_frame(ports.frame, rng)[None]} if ports.frame else {}
-    for control in ports.controls:
-        item[control.name] = draw(control, rng) if is_sampled(control) else default_value(control)
-    return item

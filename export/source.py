@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 from pathlib import Path
 
@@ -16,6 +16,7 @@ from models.checkpoint import CheckpointInfo, load_system
 from models.errors import ModelsError
 from models.system import Deployable, System
 from runtime.errors import GraphError
+from runtime.manifest import Control
 
 
 @dataclass(frozen=True)
@@ -28,8 +29,13 @@ class Source:
     system: str
     sha256: str  # of the checkpoint or the foreign file
     decisions: dict[str, str] = field(default_factory=dict)
-    companions: dict[str, str] = field(default_factory=dict)  # control → the deployable that computes it
     task: str = ""
+
+    @property
+    def companions(self) -> tuple[str, ...]:
+        """The deployables that compute its controls."""
+        roles = [role for control in self.signature.controls for role in (control.companion, control.sampler) if role]
+        return tuple(dict.fromkeys(roles))
 
     def run_reference(self, item: Item) -> Item:
         """What the network gives for one item, through torch."""
@@ -74,7 +80,7 @@ class Trained:
         """
         part = self.part(name)
         size = _checked_size(name, part, size)
-        controls = controls_at(part, size)
+        controls = tuple(self._held(control) for control in controls_at(part, size))
         reference = FrameGraph.around(part, bits)
         with torch.no_grad():
             signature = signature_of(reference, size, controls, part.names)
@@ -83,17 +89,24 @@ class Trained:
         network = graph_from_module(part.module, tuple(example), signature.input_names, signature.output_names)
         return Source(
             network, reference, signature, self.info.system, self.info.sha256,
-            dict(part.decisions), _companions(part, self.info), type(self.system).task,
+            dict(part.decisions), type(self.system).task,
         )  # fmt: skip
 
+    def companion(self, name: str, size: tuple[int, int] | None, bits: int) -> Source:
+        """The part `name` beside one of frames of `size`; it has the next size that it can take."""
+        part = self.part(name)
+        if size is not None:
+            size = (-(-size[0] // part.multiple) * part.multiple, -(-size[1] // part.multiple) * part.multiple)
+        return self.source(name, part.fixed_size or size, bits)
 
-def _companions(part: Deployable, info: CheckpointInfo) -> dict[str, str]:
-    """Control → its companion, as far as the checkpoint still holds it."""
-    return {control.name: control.companion for control in part.controls if control.companion in info.parts}
+    def _held(self, control: Control) -> Control:
+        """Without the companions that the checkpoint does not hold."""
+        held = {"": "", **{part: part for part in self.info.parts}}
+        return replace(control, companion=held.get(control.companion, ""), sampler=held.get(control.sampler, ""))
 
 
 def _checked_size(name: str, part: Deployable, size: tuple[int, int] | None) -> tuple[int, int]:
-    if not part.channels_in:
+    if not part.takes_size:
         return size or part.fixed_size or (1, 1)  # the noise decides the size
     size = size or part.fixed_size
     if size is None:

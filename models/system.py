@@ -79,14 +79,15 @@ class Control:
     """A further input of a shipped module, float32. Fields as in the manifest (runtime/manifest.py)."""
 
     name: str
-    kind: str  # "noise", "style", "label", "mask", "boxes", "image" or "scalar"
-    shape: tuple[int, ...]  # with batch axis 1; H and W of masks and images are given as 0 and fixed at export
+    kind: str  # "noise", "style", "label", "mask", "boxes", "image", "content" or "scalar"
+    shape: tuple[int, ...]  # batch axis 1; H and W of masks and images are 0 and fixed at export (-4: a quarter of it)
     low: float | None = None
     high: float | None = None
     default: tuple[float, ...] | None = None  # flattened; None = zeros
     names: tuple[str, ...] = ()  # of the classes of a label
     distribution: str = ""  # "normal", "uniform" or "" (not sampled)
     companion: str = ""  # the deployable that computes this control from a reference image
+    sampler: str = ""  # the deployable that computes it from noise, where it has no plain distribution
 
 
 @dataclass(frozen=True)
@@ -111,11 +112,16 @@ class Deployable:
     fixed_size: tuple[int, int] | None = None  # (H, W), where the network has one
     decisions: tuple[tuple[str, str], ...] = ()  # recorded in the manifest, e.g. (("dropout", "off"),)
 
+    @property
+    def takes_size(self) -> bool:
+        """Whether its graph is one for a size of images: it takes one, or a map of an image."""
+        return bool(self.channels_in) or any(axis <= 0 for control in self.controls for axis in control.shape)
+
     def refusal(self, height: int, width: int) -> str:
         """Why images of this size cannot be translated, as the end of a sentence; empty when they can."""
-        if self.channels_in and self.fixed_size and (height, width) != self.fixed_size:
+        if self.takes_size and self.fixed_size and (height, width) != self.fixed_size:
             return f"it was built for {self.fixed_size[0]}×{self.fixed_size[1]} images"
-        if self.channels_in and (height % self.multiple or width % self.multiple):
+        if self.takes_size and (height % self.multiple or width % self.multiple):
             return f"height and width must be multiples of {self.multiple}"
         return ""
 

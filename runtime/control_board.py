@@ -12,7 +12,15 @@ from dataclasses import dataclass
 from threading import Lock
 from typing import Any
 
-from runtime.controls import Encoder, allowed, checked_value, control_of, default_value, parse_assignments
+from runtime.controls import (
+    NOWHERE,
+    Surroundings,
+    allowed,
+    checked_value,
+    control_of,
+    default_value,
+    parse_assignments,
+)
 from runtime.frames import Array
 from runtime.manifest import Control
 
@@ -32,20 +40,17 @@ class ControlBoard:
     """Every control has a value at every moment; a change is seen whole, or not at all.
 
     What is slow in a change (reading a picture, encoding it) happens in the thread that calls `set`, so `values` never
-    waits. `encoders`: control → what computes it from a reference picture.
+    waits. `around`: what values may depend on besides their control (runtime/companions.py has a bundle's).
 
     Raises:
         ControlError: an assignment is wrong, as in runtime/controls.py.
     """
 
     def __init__(
-        self,
-        controls: Sequence[Control],
-        assignments: Sequence[str] = (),
-        encoders: Mapping[str, Encoder] | None = None,
+        self, controls: Sequence[Control], assignments: Sequence[str] = (), around: Surroundings = NOWHERE
     ) -> None:
         self.controls = tuple(controls)
-        self._encoders = dict(encoders or {})
+        self._around = around
         self._changing = Lock()
         self._state = _State(
             {control.name: default_value(control) for control in self.controls},
@@ -71,7 +76,7 @@ class ControlBoard:
         Raises:
             ControlError: one is wrong, or a control is given twice; all keep their values.
         """
-        found = parse_assignments(assignments, self.controls, self._encoders)
+        found = parse_assignments(assignments, self.controls, self._around)
         texts = dict(assignment.split("=", 1) for assignment in assignments)
         self._replace(found, texts)
 

@@ -12,7 +12,6 @@ from __future__ import annotations
 import json
 import os
 import select
-import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,6 +20,7 @@ from typing import TextIO
 
 from runtime.control_board import ControlBoard
 from runtime.errors import ControlError
+from runtime.notes import tell
 
 _LOOK_S = 0.05  # between two looks at the file
 _STOP_S = 0.2  # within which a reader of a silent pipe notices the end of the stream
@@ -103,12 +103,6 @@ class ControlPipe:
 def assignments(lines: Sequence[str]) -> list[str]:
     """What stands in lines, without comments and blanks around."""
     return [line.strip() for line in lines if line.strip() and not line.lstrip().startswith("#")]
-
-
-def tell(line: str) -> None:
-    """One whole line on stderr, clear of a status line."""
-    clear = "\r\x1b[K" if sys.stderr.isatty() else ""
-    print(f"{clear}{line}\n", end="", file=sys.stderr, flush=True)
 
 
 @contextmanager

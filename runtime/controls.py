@@ -1,27 +1,65 @@
-"""`--control name=value` → the further inputs of an engine, checked against its manifest.
+"""`--control NAME=VALUE` → the further inputs of an engine, checked against its manifest.
 
-    z=seed:3            a draw from the control's own distribution, the same every time
-    style=file.npy      an array of the control's shape
-    domain=FLAIR        one-hot by the name of a class; hair=Blond,Young sets several
-    strength=0.5        numbers, as many as the control has
-    mask=mask.png       a picture, stretched from black..white to the control's low..high
-    style=default       the value that it has when it is not given
+    z=seed:3                        a draw from the control's own distribution, the same every time
+    style=file.npy                  an array of the control's shape
+    style=photo.png                 of a reference picture, computed by the encoder that the manifest names
+    style=photo.png,domain=cat      where that encoder asks for something itself; likewise style=seed:3,domain=cat
+    style=lerp:seed:3:seed:9:0.5    halfway on the line between two values; slerp: on the sphere, for normal noise
+    domain=FLAIR                    one-hot by the name of a class; hair=Blond,Young sets several
+    strength=0.5                    numbers, as many as the control has
+    mask=mask.png                   a picture, stretched from black..white to the control's low..high
+    masks=DIR                       the masks of a folder, one instance a picture
+    boxes=FILE                      x1 y1 x2 y2 a line (.txt), VOC's .xml or COCO's .json
+    style=default                   the value that it has when it is not given
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeAlias
+from typing import Protocol
 
 import numpy as np
 
-from runtime.errors import ControlError, SourceError
+from runtime.blend import blend
+from runtime.boxes import box_slots, read_boxes
+from runtime.errors import ControlError
 from runtime.frames import Array
-from runtime.images import IMAGE_SUFFIXES, read_image
-from runtime.manifest import Control
+from runtime.images import IMAGE_SUFFIXES
+from runtime.manifest import Control, ImagePort, Manifest
+from runtime.masks import mask_slots, picture_values, read_masks
+from runtime.notes import Say, say_nothing
 
-Encoder: TypeAlias = Callable[[Path], Array]  # a reference picture → the numbers of a control; may raise ControlError
+_BOX_SUFFIXES = (".txt", ".xml", ".json")
+
+
+class Companions(Protocol):
+    """Engines that compute controls of another; in runtime/companions.py they are those of its manifest."""
+
+    def encode(self, control: Control, picture: Path, options: Sequence[str]) -> Array:
+        """The control of a reference picture; `options` are NAME=VALUE of the encoder. Raises ControlError."""
+
+    def sample(self, control: Control, seed: int, options: Sequence[str]) -> Array:
+        """A draw of the control's distribution, where an engine computes it. Raises ControlError."""
+
+
+@dataclass(frozen=True)
+class Surroundings:
+    """What a value may depend on besides its control."""
+
+    manifest: Manifest | None = None  # of the engine; masks and boxes are brought to the size of its frame
+    companions: Companions | None = None
+    fit: str = "letterbox"  # as frames of another size are brought to the engine's
+    say: Say = say_nothing  # hears, in a sentence, what was done to a value to make it fit
+
+    @property
+    def port(self) -> ImagePort | None:
+        """The engine's frame."""
+        return self.manifest.frame if self.manifest else None
+
+
+NOWHERE = Surroundings()
 
 
 def parse_controls(assignments: Sequence[str], controls: Sequence[Control]) -> dict[str, Array]:
@@ -35,9 +73,9 @@ def parse_controls(assignments: Sequence[str], controls: Sequence[Control]) -> d
 
 
 def parse_assignments(
-    assignments: Sequence[str], controls: Sequence[Control], encoders: Mapping[str, Encoder] | None = None
+    assignments: Sequence[str], controls: Sequence[Control], around: Surroundings = NOWHERE
 ) -> dict[str, Array]:
-    """The assigned controls by name, as `parse_controls`; `encoders`: control → what computes it from a picture.
+    """The assigned controls by name, as `parse_controls`; masks may have more slots than the control, in whole sets.
 
     Raises:
         ControlError: as `parse_controls`.
@@ -50,7 +88,7 @@ def parse_assignments(
         control = control_of(name, controls)
         if name in values:
             raise ControlError(f"control {name!r} is given twice")
-        values[name] = _parse(text, control, (encoders or {}).get(name))
+        values[name] = _in_range(_parse(text, control, around), control)
     return values
 
 
@@ -88,28 +126,53 @@ def checked_value(values: Array, control: Control) -> Array:
     return _in_range(np.array(values, np.float32).reshape(control.shape), control)
 
 
-def _parse(text: str, control: Control, encode: Encoder | None) -> Array:
-    suffix = Path(text).suffix.lower()
+def _parse(text: str, control: Control, around: Surroundings) -> Array:
     if text == "default":
         return default_value(control)
-    if text.startswith("seed:"):
-        value = _sample(text.removeprefix("seed:"), control)
-    elif suffix == ".npy":
-        value = _load(Path(text), control)
-    elif suffix in IMAGE_SUFFIXES and encode is not None:
-        value = checked_value(encode(Path(text)), control)
-    elif suffix in IMAGE_SUFFIXES:
-        value = _picture(Path(text), control)
-    elif any(part in control.names for part in text.split(",")):
-        value = _classes(text.split(","), control)
-    else:
-        value = _numbers(text, control)
-    return _in_range(value, control)
+    if text.startswith(("lerp:", "slerp:")):
+        return blend(text, control, lambda part: _in_range(_parse(part, control, around), control))
+    value, *options = _split_options(text)
+    suffix = Path(value).suffix.lower()
+    if value.startswith("seed:"):
+        return _sample(value.removeprefix("seed:"), control, options, around)
+    if suffix in IMAGE_SUFFIXES and around.companions is not None and control.companion:
+        return checked_value(around.companions.encode(control, Path(value), options), control)
+    if options:
+        raise ControlError(f"control {control.name!r} takes no {options[0]!r} with {value!r}: {allowed(control)}")
+    if suffix == ".npy":
+        return _load(Path(value), control)
+    if control.kind == "boxes" and suffix in _BOX_SUFFIXES:
+        boxes, size = read_boxes(Path(value), control.name)
+        return box_slots(boxes, size, control, around.port, (around.fit, around.say))
+    if suffix in IMAGE_SUFFIXES:
+        return picture_values(Path(value), control, around.fit, allowed(control))
+    if control.kind == "mask" and Path(value).is_dir():
+        return mask_slots(read_masks(Path(value), control, around.fit), control, around.manifest, around.say)
+    if any(part in control.names for part in value.split(",")):
+        return _classes(value.split(","), control)
+    return _numbers(value, control)
 
 
-def _sample(text: str, control: Control) -> Array:
+def _split_options(text: str) -> list[str]:
+    """"photo.png,domain=cat" → ["photo.png", "domain=cat"]; a comma that no NAME= follows is part of what is before."""
+    parts: list[str] = []
+    for part in text.split(","):
+        if parts and part.partition("=")[0].isidentifier() and "=" in part:
+            parts.append(part)
+        else:
+            parts[-1:] = [f"{parts[-1]},{part}" if parts else part]
+    return parts
+
+
+def _sample(text: str, control: Control, options: list[str], around: Surroundings) -> Array:
     if not text.isdecimal():
         raise ControlError(f"control {control.name!r}: a seed is a whole number from 0, not {text!r}")
+    if control.sampler:
+        if around.companions is None:
+            raise ControlError(f"control {control.name!r}: {control.sampler} draws it, which is not at hand here")
+        return checked_value(around.companions.sample(control, int(text), options), control)
+    if options:
+        raise ControlError(f"control {control.name!r} takes no {options[0]!r} with a seed: {allowed(control)}")
     rng = np.random.default_rng(int(text))
     if control.distribution == "normal":
         return rng.standard_normal(control.shape, np.float32)
@@ -128,21 +191,6 @@ def _load(path: Path, control: Control) -> Array:
     if value.shape not in (control.shape, control.shape[1:]):
         raise ControlError(f"control {control.name!r}: {path} is {value.shape}, wanted {control.shape}")
     return value.reshape(control.shape)
-
-
-def _picture(path: Path, control: Control) -> Array:
-    """A picture as (1, C, H, W) over low..high."""
-    if control.kind not in ("mask", "image") or control.low is None or control.high is None:
-        raise ControlError(f"control {control.name!r} takes no picture: {allowed(control)}")
-    _, channels, height, width = control.shape
-    try:
-        picture = read_image(path, channels)
-    except SourceError as error:
-        raise ControlError(f"control {control.name!r}: {error}") from error
-    if picture.shape[:2] != (height, width):
-        raise ControlError(f"control {control.name!r}: {path} is {picture.shape[:2]}, wanted {height, width}")
-    share = picture.transpose(2, 0, 1)[None].astype(np.float32) / 255
-    return control.low + share * np.float32(control.high - control.low)
 
 
 def _classes(names: list[str], control: Control) -> Array:
@@ -179,8 +227,14 @@ def allowed(control: Control) -> str:
     ways = []
     if control.names:
         ways.append(" or ".join(control.names))
-    if control.distribution:
+    if control.distribution or control.sampler:
         ways.append("seed:N")
+    if control.companion:
+        ways.append("a picture")
+    if control.kind == "mask":
+        ways.append(f"a folder of masks, or a mask, of {control.shape[-1]}×{control.shape[-2]} or the frames' size")
+    if control.kind == "boxes":
+        ways.append(f"a .txt, .xml or .json file of up to {control.shape[1]} boxes")
     size = int(np.prod(control.shape))
     ways.append(f"{size} number(s)" if size <= 16 else f"a .npy file of shape {control.shape}")
     if control.low is not None or control.high is not None:

@@ -17,6 +17,8 @@ from typing import Protocol
 from runtime.errors import EngineError
 from runtime.frames import Array
 from runtime.manifest import PORTABLE, Manifest, verify_engine
+from runtime.masks import takes_sets
+from runtime.passes import PassesEngine
 
 # Backend → module with `load(path, manifest) -> Engine`, and the extra that installs what it imports.
 BACKENDS = {
@@ -92,4 +94,4 @@ def _load(name: str, path: Path, manifest: Manifest) -> Engine:
             f"backend {name!r} needs {error.name!r}, which is not installed: pip install 'inloco[{extra}]'"
         ) from error
     engine: Engine = load(path, manifest)
-    return engine
+    return PassesEngine(engine, manifest) if takes_sets(manifest) else engine

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TypeAlias
 
 import cv2
 import numpy as np
 
 from runtime.errors import FrameError
 from runtime.frames import Frame
+
+Pair: TypeAlias = tuple[int, int]  # (H, W), or (row, column)
 
 
 def fit_frame(frame: Frame, height: int, width: int, mode: str) -> Frame:
@@ -75,11 +78,31 @@ def undo_fit(picture: Frame, engine: tuple[int, int], source: tuple[int, int], m
 
 def crop(frame: Frame, height: int, width: int) -> Frame:
     """The largest centred part that has the wanted aspect."""
-    scale = max(height / frame.shape[0], width / frame.shape[1])
-    rows = min(frame.shape[0], max(1, round(height / scale)))
-    columns = min(frame.shape[1], max(1, round(width / scale)))
-    top, left = (frame.shape[0] - rows) // 2, (frame.shape[1] - columns) // 2
+    (top, left), (rows, columns) = _part(frame.shape[:2], (height, width))
     return stretch(np.ascontiguousarray(frame[top : top + rows, left : left + columns]), height, width)
+
+
+def placement(size: Pair, wanted: Pair, mode: str) -> tuple[tuple[float, float], tuple[float, float]]:
+    """Where `fit_frame` puts the pixels of a picture of `size` (H, W): offset and scale, each (down, across).
+
+    A point at (y, x) of the picture stands at offset + scale · (y, x) of the fitted one.
+    """
+    if size == wanted:
+        return (0.0, 0.0), (1.0, 1.0)
+    if mode == "letterbox":
+        rows, columns = letterbox_window(size, *wanted)
+        scale = (rows.stop - rows.start) / size[0], (columns.stop - columns.start) / size[1]
+        return (float(rows.start), float(columns.start)), scale
+    (top, left), part = _part(size, wanted) if mode == "crop" else ((0, 0), size)
+    down, across = wanted[0] / part[0], wanted[1] / part[1]
+    return (-top * down, -left * across), (down, across)
+
+
+def _part(size: Pair, wanted: Pair) -> tuple[Pair, Pair]:
+    """Corner and size (down, across) of what a crop keeps of a picture."""
+    scale = max(wanted[0] / size[0], wanted[1] / size[1])
+    rows, columns = min(size[0], max(1, round(wanted[0] / scale))), min(size[1], max(1, round(wanted[1] / scale)))
+    return ((size[0] - rows) // 2, (size[1] - columns) // 2), (rows, columns)
 
 
 FITS: dict[str, Callable[[Frame, int, int], Frame]] = {

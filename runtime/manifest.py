@@ -42,7 +42,7 @@ class Control:
     """A further input of the generator, such as a style vector or a domain label; always float32."""
 
     name: str
-    kind: str  # "noise", "style", "label", "mask", "boxes", "image" or "scalar"
+    kind: str  # "noise", "style", "label", "mask", "boxes", "image", "content" or "scalar"
     shape: tuple[int, ...]  # with the batch axis, e.g. (1, 8)
     low: float | None = None  # allowed range of every element; None = unbounded
     high: float | None = None
@@ -50,6 +50,7 @@ class Control:
     names: tuple[str, ...] = ()  # of the classes of a label, in order
     distribution: str = ""  # of noise and styles: "normal", "uniform" (low..high), "" = not sampled
     companion: str = ""  # engine (of `companions`) that computes this control from a reference image
+    sampler: str = ""  # engine (of `companions`) that computes it from noise, where it has no plain distribution
 
 
 @dataclass(frozen=True)
@@ -57,7 +58,7 @@ class Output:
     """A tensor output that is not an image: class logits, a style code, translated masks."""
 
     name: str
-    kind: str  # "classes", "segmentation", "style", "mask", "tensor"
+    kind: str  # "classes", "segmentation", "style", "mask", "content"
     shape: tuple[int, ...]
     names: tuple[str, ...] = ()
 
@@ -67,7 +68,7 @@ class Manifest:
     """What an engine file is, what it takes and gives, where it came from and how it was judged."""
 
     file: str  # name of the engine file beside this manifest, without a folder
-    sha256: dict[str, str]  # "engine" always; "graph", "checkpoint", "calibration" where they exist
+    sha256: dict[str, str]  # "engine" always; "graph", "checkpoint", "calibration", "companion ROLE"
     system: str = "unknown"
     task: str = ""
     frame: ImagePort | None = None  # None for generators of noise
@@ -147,9 +148,18 @@ def verify_engine(engine: Path) -> Manifest:
     manifest = read_manifest(engine)
     if file_sha256(engine) != manifest.sha256.get("engine"):
         raise ManifestError(f"{engine} is not the file its manifest was made for (SHA-256 differs): copy it again")
-    for companion in manifest.companions.values():
-        verify_engine(engine.with_name(companion))
+    for role, companion in manifest.companions.items():
+        found = verify_engine(engine.with_name(companion)).sha256["engine"]
+        if found != manifest.sha256.get(companion_hash(role), found):
+            raise ManifestError(
+                f"{companion} is not the {role} that {engine.name} was made with (SHA-256 differs): copy it again"
+            )
     return manifest
+
+
+def companion_hash(role: str) -> str:
+    """The key of `sha256` that a companion's engine bytes stand under."""
+    return f"companion {role}"
 
 
 def _from_json(values: Any, path: Path) -> Manifest:

@@ -12,6 +12,7 @@ import json
 import signal
 import sys
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
 from math import inf
@@ -20,6 +21,7 @@ from types import FrameType
 from typing import Any
 
 from runtime import sinks, sources
+from runtime.companions import board_of
 from runtime.control_board import ControlBoard
 from runtime.control_lines import opened
 from runtime.engine import BACKENDS, Engine, open_engine
@@ -63,8 +65,9 @@ def stream(options: StreamOptions, show_status: bool = False) -> dict[str, Any]:
     sentence, with nothing left behind, for whatever is wrong.
     """
     manifest = read_manifest(options.engine)
-    board = ControlBoard(manifest.controls, options.controls)
-    with opened(board, options.control_file, sys.stdin if options.control_stdin else None):
+    with ExitStack() as stack:
+        board = stack.enter_context(board_of(options.engine, options.controls, options.fit, options.backend))
+        stack.enter_context(opened(board, options.control_file, sys.stdin if options.control_stdin else None))
         pipeline = build_pipeline(options, manifest, board)
         _run(pipeline, show_status)
     summary = _summary(pipeline, options, manifest) | {"controls": board.describe()}

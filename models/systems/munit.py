@@ -138,7 +138,19 @@ class Munit(System):
         parts = {name: self.shipped_way(*way) for name, way in ways.items()}
         for name, coder in (("style_b", self.coder_b), ("style_a", self.coder_a)):
             parts[name] = Deployable(coder.style, self.cfg.channels, returns=("style",), multiple=1 << DOWNS)
-        return parts
+        return parts | {name: part for way in ways.items() for name, part in self.split_way(*way).items()}
+
+    def split_way(self, name: str, way: tuple[AutoEncoder, AutoEncoder, str]) -> dict[str, Deployable]:
+        """The same in two graphs, so that many styles share one encoding."""
+        own, other, companion = way
+        cfg, multiple = self.cfg, 1 << DOWNS
+        shape = (1, cfg.width << DOWNS, -multiple, -multiple)
+        content = Control("content", "content", shape, companion=f"encode_{name}")
+        style = Control("style", "style", (1, cfg.style_dim), distribution="normal", companion=companion)
+        return {
+            f"encode_{name}": Deployable(own.content, cfg.channels, returns=("content",), multiple=multiple),
+            f"decode_{name}": Deployable(other.decoder, 0, (content, style), multiple=multiple),
+        }
 
     def shipped_way(self, own: AutoEncoder, other: AutoEncoder, companion: str) -> Deployable:
         """One content encoder, the other domain's decoder, and where styles come from."""

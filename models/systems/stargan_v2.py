@@ -227,7 +227,7 @@ class StarGanV2(System):
 
     def deployables(self) -> dict[str, Deployable]:
         cfg, one = self.cfg, (1.0,) + (0.0,) * (len(self.cfg.domains) - 1)
-        style = Control("style", "style", (1, cfg.style_dim), companion="style_encoder")
+        style = Control("style", "style", (1, cfg.style_dim), companion="style_encoder", sampler="mapping")
         domain = Control("domain", "label", (1, len(cfg.domains)), 0.0, 1.0, one, cfg.domains)
         z = Control("z", "noise", (1, cfg.latent), distribution="normal")
         fixed = (cfg.size, cfg.size)

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -22,11 +22,12 @@ from time import perf_counter
 import numpy as np
 
 from runtime.capi.worker import Job, LateError, Worker
-from runtime.control_board import ControlBoard
+from runtime.companions import board_of
 from runtime.engine import Engine, infer, open_engine
 from runtime.errors import EngineError, InlocoError
 from runtime.frames import Array, Frame
 from runtime.manifest import read_manifest
+from runtime.notes import say_nothing
 from runtime.stats import Distribution
 
 THREAD_BOUND = {"tensorrt", "tensorrt-rtx"}
@@ -60,6 +61,8 @@ class Session:
 
     def __init__(self, path: Path, choices: Choices) -> None:
         wanted = choices.backend or read_manifest(path).backend
+        self._bundle = ExitStack()  # the engines that compute controls, loaded when first needed
+        self._board = self._bundle.enter_context(board_of(path, backend=choices.backend, say=say_nothing))
         opening = partial(open_engine, path, choices.backend)
         self.own_thread = choices.own_thread or wanted in THREAD_BOUND
         self.latency = Distribution()
@@ -74,7 +77,6 @@ class Session:
         self._engine: Engine = self._worker.engine if self._worker else opening()
         self.backend = self._engine.backend
         self.manifest = self._engine.manifest
-        self._board = ControlBoard(self.manifest.controls)
         self._names = [port.name for port in self.manifest.translated]
         self._frame_name = self.manifest.frame.name if self.manifest.frame else ""
 
@@ -150,6 +152,7 @@ class Session:
             self._refuse_closed()
             self._closed = True
             worker = self._worker
+        self._bundle.close()
         if worker:
             worker.close()  # and with it the engine, in its own thread
             return

@@ -14,7 +14,7 @@ import torch
 
 from calibration import fp16
 from calibration.wiring import prepared
-from export.onnx import export_graph
+from export.graph import export_graph
 from export.source import Trained
 from models.checkpoint import save_checkpoint, shipped_weights
 from models.registry import SYSTEMS, build_system, system_class

@@ -13,7 +13,7 @@ import pytest
 import torch
 from onnxruntime import InferenceSession
 
-from export.onnx import export_graph
+from export.graph import export_graph
 from export.source import Trained
 from models.checkpoint import save_checkpoint, shipped_weights
 from models.registry import build_system
