@@ -36,11 +36,11 @@ class Draws:
 
     def values(self, index: int, rng: Generator) -> dict[str, Array]:
         """Every control by name. Labels and counts of instances depend on the index alone, the rest on `rng`."""
-        values, turn = {}, index
+        values, turn, before = {}, index, 0
         for control in self.manifest.controls:
             ways = _ways(control)
-            values[control.name] = self._value(control, turn % ways, rng)
-            turn //= ways  # the next one goes round slower, so that all pairs come
+            values[control.name] = self._value(control, (turn + before) % ways, rng)
+            turn, before = turn // ways, before + turn % ways  # all move from frame to frame, and all pairs come
         return values
 
     def is_sampled(self, control: Control) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from calibration.controls import draw
+from calibration.controls import Draws, draw
 from calibration.frames import choose, correlation, list_text
 from calibration.samples import Samples
 from runtime.errors import SourceError
@@ -101,15 +102,14 @@ CONTROLS = {
     "label": Control("c", "label", (1, 5), 0, 1, names=tuple("abcde")),
     "scalar": Control("t", "scalar", (1, 1), 0.25, 0.75),
     "mask": Control("m", "mask", (1, 3, 16, 16), -1, 1, default=(-1.0,) * 768),
-    "boxes": Control("b", "boxes", (1, 4, 4), 0, 1),
-    "valid boxes": Control("v", "boxes", (1, 4, 5), 0, 64),
+    "boxes": Control("b", "boxes", (1, 4, 5)),
 }
 
 
 @pytest.mark.parametrize("kind", CONTROLS)
 def test_controls_vary_within_their_range(kind: str) -> None:
     control = CONTROLS[kind]
-    drawn = [draw(control, np.random.default_rng(seed)) for seed in range(40)]
+    drawn = [draw(control, np.random.default_rng(seed), seed % 5 % (control.shape[1] + 1)) for seed in range(40)]
     assert len({value.tobytes() for value in drawn}) >= 4
     for value in drawn:
         assert value.shape == control.shape
@@ -120,12 +120,29 @@ def test_controls_vary_within_their_range(kind: str) -> None:
 
 def test_labels_cover_every_class_and_noise_has_its_distribution() -> None:
     rng = np.random.default_rng(0)
-    labels = np.concatenate([draw(CONTROLS["label"], rng) for _ in range(200)])
+    draws = Draws(Manifest("g.onnx", {}, frame=PORT, controls=tuple(CONTROLS.values())))
+    values = [draws.values(index, rng) for index in range(5 * 4 * 5)]  # classes × numbers of masks × of boxes
+    labels = np.concatenate([value["c"] for value in values])
     assert (labels.sum(axis=1) == 1).all()
-    assert (labels.sum(axis=0) > 20).all()
-    noise = np.concatenate([draw(CONTROLS["noise"], rng) for _ in range(500)])
+    assert (labels.sum(axis=0) == 20).all()
+    masks = [int((value["m"].max(axis=(2, 3)) > 0).sum()) for value in values]
+    boxes = [int(value["b"][0, :, 4].sum()) for value in values]
+    together = set(zip(labels.argmax(axis=1).tolist(), masks, boxes, strict=True))
+    assert together == set(itertools.product(range(5), range(4), range(5))), "every class with 0…N masks and boxes"
+    noise = np.concatenate([draw(CONTROLS["noise"], rng, 0) for _ in range(500)])
     assert abs(noise.mean()) < 0.1
     assert abs(noise.std() - 1) < 0.05
+
+
+def test_drawn_boxes_are_in_pixels_of_the_frame() -> None:
+    for seed in range(20):
+        value = draw(CONTROLS["boxes"], np.random.default_rng(seed), 3, PORT)[0]
+        held, empty = value[:3], value[3]
+        assert (held[:, 4] == 1).all()
+        assert not empty.any()
+        assert (held[:, :2] >= 0).all()
+        assert (held[:, :2] < held[:, 2:4]).all()
+        assert (held[:, 2:4] <= [PORT.width, PORT.height]).all()
 
 
 def test_samples_draw_new_controls_per_frame_and_the_same_ones_again(photos: Path) -> None:
