@@ -16,7 +16,8 @@ from runtime.errors import ControlError
 from runtime.frames import Array
 from runtime.manifest import Control
 
-_GRAMMAR = re.compile(r"(?P<way>s?lerp):(?P<first>(?:seed:)?[^:]+):(?P<second>(?:seed:)?[^:]+):(?P<share>[^:]+)")
+_VALUE = r"seed:[^:]+|(?!seed:)[^:]+"
+_GRAMMAR = re.compile(rf"(?P<way>s?lerp):(?P<first>{_VALUE}):(?P<second>{_VALUE}):(?P<share>[^:]+)")
 _DISCRETE = ("mask", "boxes")
 _PARALLEL = 1e-6  # sine of the angle below which the circle is a line
 

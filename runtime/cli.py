@@ -23,6 +23,7 @@ VERBS = {
     "stream": ("runtime.stream", "translate a camera, a video or a folder"),
     "dicom": ("runtime.dicom", "translate images between a modality and a PACS"),
     "serve": ("runtime.serve", "serve pictures, live streams and a page over HTTP"),
+    "sample": ("runtime.sample", "run an engine on draws or pictures, for grids, classes and styles"),
     "verify": ("runtime.verify", "prove that an engine is the one its manifest names"),
     "capi": ("runtime.capi.build", "compile the C library libinloco.so"),
     "parzen": ("benchmarks.parzen", "judge a generator of noise as the first GAN paper did"),

@@ -23,6 +23,7 @@ def describe_engine(manifest: Manifest) -> str:
         "takes": _port(manifest.frame) if manifest.frame else "no frame",
         "gives": ", ".join(map(_port, manifest.translated)) or ", ".join(o.kind for o in manifest.outputs),
         "controls": describe(manifest.controls) if manifest.controls else "none",
+        "companions": ", ".join(manifest.companions.values()),
         "precision": manifest.precision,
         "backend": f"{manifest.backend} {manifest.backend_version}".strip(),
         "targets": ", ".join(manifest.targets),
@@ -30,7 +31,7 @@ def describe_engine(manifest: Manifest) -> str:
         "gate": _figures(manifest.gate),
         "licence": manifest.licence,
     }
-    return "\n".join(f"{name:<10}{fact}" for name, fact in facts.items() if fact)
+    return "\n".join(f"{name:<11}{fact}" for name, fact in facts.items() if fact)
 
 
 def _port(port: ImagePort) -> str:

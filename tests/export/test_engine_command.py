@@ -15,6 +15,7 @@ import numpy as np
 import onnx
 import pytest
 
+from calibration.controls import Draws
 from export import agreement, engine
 from runtime.engine import infer, open_engine
 from runtime.errors import EngineError, GateError, ManifestError, run_command
@@ -116,7 +117,7 @@ def test_companions_go_where_the_engine_goes(tmp_path: Path) -> None:
     save(in_precision("adain", "fp32"), source, companions={"style": encoder.name})
     assert engine.main([str(source), "--backend", "openvino", "--out", str(away / "out.onnx")]) == 0
     verify_engine(away / "out.onnx")
-    assert names(away) == {"out.onnx", "out.onnx.json", "encoder.onnx", "encoder.onnx.json"}
+    assert names(away) == {"out.onnx", "out.onnx.json", "out_style.onnx", "out_style.onnx.json"}
 
 
 def test_an_engine_that_draws_another_picture_is_refused(graph: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -225,7 +226,7 @@ def test_the_module_is_a_command(graph: Path, root: Path) -> None:
 
 def test_frames_for_the_comparison_fit_the_engine(tmp_path: Path) -> None:
     manifest = save(in_precision("adain", "fp32"), tmp_path / "graph.onnx")
-    items: list[dict[str, Any]] = list(agreement._items(manifest))
+    items: list[dict[str, Any]] = list(agreement._items(Draws(manifest)))
     assert len(items) == agreement.FRAMES
     for item in items:
         assert item["frame"].shape == (1, 32, 32, 3)

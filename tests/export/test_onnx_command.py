@@ -143,7 +143,7 @@ def test_a_graph_that_is_not_the_network_is_not_written(
                 tensor.CopyFrom(onnx.numpy_helper.from_array(np.array(100, np.float32), tensor.name))
         return model
 
-    monkeypatch.setattr("export.onnx.fold_affine", damage)
+    monkeypatch.setattr("export.graph.fold_affine", damage)
     code, sentence = run(checkpoint, "--size", "24x32")
     assert code == GateError.exit_code
     assert "differs from the trained network" in sentence
