@@ -191,7 +191,7 @@ def test_losses_of_perfect_coders_are_zero(tiny_system: Tiny, monkeypatch: pytes
 def test_coordinates_stay_fp32_in_an_fp16_graph(tiny_system: Tiny, tmp_path: Path) -> None:
     from calibration.fp16 import cast_nodes, safe_nodes
     from calibration.wiring import prepared
-    from export.onnx import export_graph
+    from export.graph import export_graph
     from export.source import Trained
 
     system, _ = tiny_system("transgaga")
