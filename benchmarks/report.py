@@ -1,4 +1,4 @@
-"""The latency report: report.html (nothing beside it is needed), report.md and report.json, of the same figures."""
+"""The latency report, and what reports share: report.html (nothing beside it is needed), .md and .json."""
 
 from __future__ import annotations
 
@@ -92,26 +92,30 @@ def as_markdown(facts: Facts) -> str:
     """report.md."""
     tables = (engine_table, back_to_back_table, cadence_table, machine_table)
     blocks = [f"# {title(facts)}", f"    {facts['command']}"]
-    blocks += ["\n".join(_markdown_rows(table(facts))) for table in tables]
+    blocks += [markdown_table(table(facts)) for table in tables]
     blocks.append("\n".join(f"- {note}" for note in _NOTES))
     return "\n\n".join(blocks) + "\n"
 
 
 def as_html(facts: Facts, distribution: str, timeline: str) -> str:
     """report.html; `distribution` and `timeline` are SVG."""
-    sections = [
-        ("Engines", _html_table(engine_table(facts))),
-        ("Back to back", _html_table(back_to_back_table(facts)) + distribution),
-        ("At the camera's cadence", _html_table(cadence_table(facts))),
-        ("Over time", timeline),
-        ("Machine", f"<div class=text>{_html_table(machine_table(facts))}</div>"),
-        ("How to read this", "<ul>" + "".join(f"<li>{escape(note)}" for note in _NOTES) + "</ul>"),
-    ]
-    body = "\n".join(f"<h2>{name}</h2>{content}" for name, content in sections)
+    return page(title(facts), facts["command"], {
+        "Engines": html_table(engine_table(facts)),
+        "Back to back": html_table(back_to_back_table(facts)) + distribution,
+        "At the camera's cadence": html_table(cadence_table(facts)),
+        "Over time": timeline,
+        "Machine": f"<div class=text>{html_table(machine_table(facts))}</div>",
+        "How to read this": html_list(_NOTES),
+    })  # fmt: skip
+
+
+def page(heading: str, command: str, sections: dict[str, str]) -> str:
+    """A page of HTML by its headings; nothing beside it is needed."""
+    body = "\n".join(f"<h2>{name}</h2>{content}" for name, content in sections.items())
     return (
         "<!doctype html><html lang=en><meta charset=utf-8><meta name=viewport content='width=device-width'>"
-        f"<title>{escape(title(facts))}</title><style>{_STYLE}</style>"
-        f"<h1>{escape(title(facts))}</h1><p><code>{escape(facts['command'])}</code></p>\n{body}</html>\n"
+        f"<title>{escape(heading)}</title><style>{_STYLE}</style>"
+        f"<h1>{escape(heading)}</h1><p><code>{escape(command)}</code></p>\n{body}</html>\n"
     )
 
 
@@ -133,11 +137,16 @@ def write_report(folder: Path, facts: Facts, distribution: str, timeline: str) -
     Raises:
         SinkError: the folder cannot be written.
     """
+    return write_files(folder, facts, as_markdown(facts), as_html(facts, distribution, timeline))
+
+
+def write_files(folder: Path, facts: Facts, markdown: str, html: str) -> Path:
+    """report.json, .md and .html, each whole or not at all; return the last. Raises SinkError as `write_report`."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         _write(folder / "report.json", json.dumps(facts, indent=2) + "\n")
-        _write(folder / "report.md", as_markdown(facts))
-        return _write(folder / "report.html", as_html(facts, distribution, timeline))
+        _write(folder / "report.md", markdown)
+        return _write(folder / "report.html", html)
     except OSError as error:
         raise SinkError(f"cannot write a report into {folder}: {error.strerror or error}") from error
 
@@ -153,13 +162,20 @@ def _number(value: float | None, decimals: int = 2) -> str:
     return "–" if value is None else f"{value:.{decimals}f}"
 
 
-def _markdown_rows(table: Table) -> list[str]:
+def markdown_table(table: Table) -> str:
+    """The same table for report.md …"""
     rows: Sequence[str] = [f"| {' | '.join(row)} |" for row in table]
-    return [rows[0], "|---" * len(table[0]) + "|", *rows[1:]]
+    return "\n".join([rows[0], "|---" * len(table[0]) + "|", *rows[1:]])
 
 
-def _html_table(table: Table) -> str:
+def html_table(table: Table) -> str:
+    """… and for report.html."""
     head, *rows = table
     lines = ["<tr>" + "".join(f"<th>{escape(cell)}" for cell in head)]
     lines += ["<tr>" + "".join(f"<td>{escape(cell)}" for cell in row) for row in rows]
     return f"<div class=wide><table>{''.join(lines)}</table></div>"
+
+
+def html_list(notes: Sequence[str]) -> str:
+    """Notes as a list."""
+    return "<ul>" + "".join(f"<li>{escape(note)}" for note in notes) + "</ul>"

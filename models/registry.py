@@ -37,6 +37,7 @@ SYSTEMS = {
     "gcgan": "models.systems.gcgan:GcGan",
     "distancegan": "models.systems.distancegan:DistanceGan",
     "unit": "models.systems.unit:Unit",
+    "unit_adaptation": "models.systems.unit_adaptation:UnitAdaptation",
     "negcut": "models.systems.negcut:NegCut",
     "dtn": "models.systems.dtn:Dtn",
     "cogan": "models.systems.cogan:CoGan",
