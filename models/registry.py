@@ -30,6 +30,7 @@ SYSTEMS = {
     "msgan": "models.systems.msgan:MsGan",
     "instagan": "models.systems.instagan:InstaGan",
     "munit": "models.systems.munit:Munit",
+    "domain_bridge": "models.systems.domain_bridge:DomainBridge",
     "tunit": "models.systems.tunit:Tunit",
     "stargan": "models.systems.stargan:StarGan",
     "stargan_v2": "models.systems.stargan_v2:StarGanV2",

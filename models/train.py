@@ -10,6 +10,7 @@ TensorBoard's logs (`tensorboard --logdir RUN`).
 from __future__ import annotations
 
 import argparse
+import json
 import signal
 from contextlib import closing
 from pathlib import Path
@@ -87,6 +88,14 @@ class Journal:
             self.writer.close()
 
 
+def write_provenance(trainer: Trainer, folder: Path) -> None:
+    """Where images from elsewhere come from, for the data sets that ask for it: data.json."""
+    provenance: dict[str, str] = getattr(trainer.dataset, "provenance", {})
+    if provenance:
+        text = json.dumps(provenance, indent=2, ensure_ascii=False) + "\n"
+        (folder / "data.json").write_text(text, encoding="utf-8")
+
+
 def train(recipe: Recipe, folder: Path) -> bool:
     """Train until the recipe's end or a stop request; True when the end was reached. Progress is saved either way."""
     try:
@@ -97,6 +106,7 @@ def train(recipe: Recipe, folder: Path) -> bool:
     resumed = trainer.resume()
     if trainer.fabric.is_global_zero:
         (folder / "recipe.toml").write_text(recipe.to_toml(), encoding="utf-8")
+        write_provenance(trainer, folder)
     with closing(Journal(trainer)) as journal, StopRequest() as stop, tqdm(
         total=trainer.total_steps, initial=trainer.step, unit="step", disable=not trainer.fabric.is_global_zero,
         desc=f"{'resuming' if resumed else 'training'} {recipe.train.system}",

@@ -34,6 +34,7 @@ ONLY: dict[str, dict[str, Any]] = {
     "msgan": {"levels": 5, "critic_field": 16},
     "instagan": {"instances": 2, "slots": 1},
     "munit": {"critic_scales": 2},
+    "domain_bridge": {"critic_scales": 2, "segmenter_width": 2},
     "stargan": {"attributes": [], "critic_layers": 3},
     "nice_gan": {"critic_width": 2, "size": 96},  # the least for its 286-px critic
     "ugatit": {"critic_width": 2, "size": 96},

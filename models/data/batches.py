@@ -50,6 +50,15 @@ class TwoBoxed(TwoImages):
 
 
 @dataclass(frozen=True)
+class Bridged(TwoImages):
+    """`a` and `b` are of a domain or its bridge; the second domain is segmented by labels of the first."""
+
+    source: Tensor  # (N, C, H, W), of the first
+    label: Tensor  # (N, H, W) int64, the class of each of its pixels; 255 = unknown
+    target: Tensor  # (N, C, H, W), of the second
+
+
+@dataclass(frozen=True)
 class Pair(Batch):
     """Paired translation: `target` is registered with `source`, which may be a fraction of its size."""
 

@@ -16,6 +16,7 @@ from models.data.arrays import Pictures, open_labelled, open_pictures
 from models.data.attributes import read_attributes
 from models.data.batches import Adaptation, DomainImages, LabelledBy, LabelledImage, OneImage, Pair, TwoImages, TwoSets
 from models.data.boxed import Boxed
+from models.data.bridged import BridgedDomains
 from models.data.images import ImageFolder, list_images, to_tensor
 from models.data.masks import MaskFolder, mask_slots
 from models.data.places import DataConfig as DataConfig
@@ -271,6 +272,7 @@ DATASETS: dict[str, Callable[[DataConfig, int], Dataset]] = {
     "domains": Domains,
     "labelled_sets": LabelledSets,
     "instances": Instances,
+    "bridged": BridgedDomains,
     "boxes": Boxed,
 }
 

@@ -21,6 +21,8 @@ class DataConfig:
     data_a: str = ""  # or: any two folders, or files of small images (models/data/arrays.py)
     data_b: str = ""
     side_by_side: str = ""  # pairs are the halves of one image: "AB" = the left half is the source, "BA" = the right
+    bridge_a: str = ""  # folders of further images of either domain (models/data/bridged.py)
+    bridge_b: str = ""
     scale: int = 4  # of high-resolution images: how many times smaller the source is
     size: int = 256  # side of the square crops, px
     load_size: int = 286  # the shorter side is resized to this before cropping; 0 = crop from the image as it is

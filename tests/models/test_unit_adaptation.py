@@ -14,7 +14,7 @@ from models.data.batches import Adaptation
 from models.errors import ConfigError
 from models.registry import build_system
 from models.system import Clock
-from models.systems.unit_adaptation import UnitAdaptation
+from models.systems.unit_adaptation import Located, UnitAdaptation
 
 CLOCK = Clock()
 Tiny = Callable[..., tuple[UnitAdaptation, Adaptation]]
@@ -38,9 +38,9 @@ def test_only_the_first_layer_and_the_last_two_are_a_domains_own(tiny_system: Ti
     own = {id(p) for nets in (system.vae.own_encode, system.vae.own_decode) for p in nets.parameters()}
     assert not (to_b & to_a) & own
     assert (to_b | to_a) - own == to_b & to_a
-    convolutions = [m for m in system.vae.own_decode["a"] if isinstance(m, (nn.Conv2d, nn.ConvTranspose2d))]
+    convolutions = [m for m in system.vae.own_decode["a"].modules() if isinstance(m, (nn.Conv2d, nn.ConvTranspose2d))]
     assert len(convolutions) == 2
-    assert sum(isinstance(m, nn.Conv2d) for m in system.vae.own_encode["a"]) == 1
+    assert sum(isinstance(m, nn.Conv2d) for m in system.vae.own_encode["a"].modules()) == 1
 
 
 def test_there_is_no_cycle_and_no_target_label(tiny_system: Tiny) -> None:
@@ -88,7 +88,7 @@ def test_the_classifier_of_b_ships_and_is_the_critics(tiny_system: Tiny) -> None
 def test_where_a_pixel_is_changes_what_it_becomes(tiny_system: Tiny) -> None:
     """With the place's two channels a shifted image is not a shifted code's input: both see −1 … 1 on each axis."""
     system, batch = tiny_system("unit_adaptation")
-    placed = system.vae.own_encode["a"][0](batch.source)
+    placed = Located()(batch.source)
     assert placed.shape[1] == batch.source.shape[1] + 2
     assert placed[0, -2, 0].tolist() == pytest.approx(torch.linspace(-1, 1, 32).tolist())
     assert torch.equal(placed[0, -1], placed[0, -2].T)
