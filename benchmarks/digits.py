@@ -24,9 +24,10 @@ from benchmarks.machine import describe_machine, package_versions
 from models.checkpoint import load_system
 from models.data.batches import LabelledImage
 from models.data.datasets import DataConfig, open_dataset, stack
-from models.errors import ConfigError, DataError, run_command
+from models.errors import ConfigError, DataError, ModelsError, run_command
 from models.recipe import Recipe, read_recipe
 from models.train import STOPPED, train
+from runtime.errors import SinkError
 
 RECIPES = Path(__file__).resolve().parents[1] / "models" / "recipes"
 DIGITS = tuple("0123456789")
@@ -178,7 +179,10 @@ def main() -> int:
         if result is None:
             return STOPPED
         results.append(result)
-        report = write_table(args.out, table_of(results, args.paper))
+        try:
+            report = write_table(args.out, table_of(results, args.paper))
+        except SinkError as error:
+            raise ModelsError(str(error)) from error
     print(report)
     return 0
 

@@ -7,12 +7,13 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from models.augment.augment import Augment, no_augment
+from models.augment.augment import Augment, InstanceNoise, no_augment
 from models.augment.diffaugment import DiffAugment
 from models.config import build_configs, parse_setting, parse_toml
 from models.data.datasets import DataConfig
 from models.errors import ConfigError
 from models.registry import system_class
+from models.system import Clock
 
 
 @dataclass(frozen=True)
@@ -25,6 +26,7 @@ class TrainConfig:
     seed: int = 0
     ema: float = 0.999  # decay per step of the weights that ship; 0 = ship the last step's
     augment: str = ""  # DiffAugment policies in front of critics: "color,translation,cutout"
+    instance_noise: float = 0.0  # std of Gaussian noise in front of critics at the start; falls to 0 by the end
     precision: str = "32-true"  # or "bf16-mixed"
     accelerator: str = "auto"  # "cpu", "cuda"
     workers: int = 0  # processes that read images
@@ -50,9 +52,11 @@ class Recipe:
         """The same as a recipe file."""
         return "".join(f"{name} = {_toml(value)}\n" for name, value in self.flat().items())
 
-    def augment(self) -> Augment:
+    def augment(self, clock: Clock) -> Augment:
         """What the recipe puts in front of critics."""
-        return DiffAugment(self.train.augment) if self.train.augment else no_augment
+        policy: Augment = DiffAugment(self.train.augment) if self.train.augment else no_augment
+        std = self.train.instance_noise * (1 - clock.fraction)
+        return InstanceNoise(policy, std) if std else policy
 
 
 def read_recipe(path: Path | None, settings: Sequence[str] = ()) -> Recipe:
@@ -79,6 +83,8 @@ def make_recipe(values: dict[str, Any]) -> Recipe:
             f"log_every and grid_images are at least 1 and ema is in [0, 1), got {train.log_every}, "
             f"{train.grid_images} and {train.ema}"
         )
+    if train.instance_noise < 0:
+        raise ConfigError(f"instance_noise is a standard deviation, not {train.instance_noise}")
     return Recipe(train, data, system)
 
 

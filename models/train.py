@@ -12,7 +12,7 @@ from __future__ import annotations
 import argparse
 import json
 import signal
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from types import FrameType
 
@@ -102,8 +102,13 @@ def train(recipe: Recipe, folder: Path) -> bool:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise ModelsError(f"cannot write to {folder}: {error.strerror}") from error
-    trainer = Trainer(recipe, folder)
-    resumed = trainer.resume()
+    try:
+        trainer = Trainer(recipe, folder)
+        resumed = trainer.resume()
+    except ModelsError:
+        with suppress(OSError):
+            folder.rmdir()  # when it is empty: a refused run leaves nothing behind
+        raise
     if trainer.fabric.is_global_zero:
         (folder / "recipe.toml").write_text(recipe.to_toml(), encoding="utf-8")
         write_provenance(trainer, folder)

@@ -66,7 +66,8 @@ class Trainer:
         _check_size(self.system, recipe)
         if reason := self.system.refusal(cfg.batch // self.fabric.world_size):
             raise ConfigError(f"batch = {cfg.batch} does not suit {cfg.system}: {reason}")
-        self.system.augment = recipe.augment()
+        self.step = 0
+        self.system.augment = recipe.augment(self.clock)
         self.system.prepare(stack([self.dataset.sample(k) for k in range(FIRST_LOOK)]))
         self.system.to(self.fabric.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.phases = self.system.phases()
@@ -75,7 +76,6 @@ class Trainer:
         self.base_lr = {net: [group["lr"] for group in opt.param_groups] for net, opt in self.optimizers.items()}
         self.ema = Ema(self.system, cfg.ema) if cfg.ema else None
         self.guard = Guard()
-        self.step = 0
         torch.manual_seed(cfg.seed + 1000 * self.fabric.global_rank + 1)  # …and draws its own noise
 
     @property
@@ -106,6 +106,7 @@ class Trainer:
     def train_step(self, batch: Batch) -> dict[str, Tensor]:
         """Run every phase that is due; returns losses by "phase/name" (not synchronised with the device)."""
         clock = self.clock
+        self.system.augment = self.recipe.augment(clock)
         for network, optimizer in self.optimizers.items():
             factor = self.system.learning_rate(network, clock)
             for group, lr in zip(optimizer.param_groups, self.base_lr[network], strict=True):

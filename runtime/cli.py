@@ -30,6 +30,7 @@ VERBS = {
     "evidence": ("benchmarks.evidence", "train systems for minutes on real images and judge them"),
     "evidence-gate": ("benchmarks.evidence.precision", "say which precision of what was so trained passes the gate"),
     "systems-page": ("benchmarks.systems_page", "write docs/systems.md from the registry and the evidence"),
+    "digits": ("benchmarks.digits", "train the digit table of UNIT's paper"),
     "latency": ("benchmarks.latency", "time engines and write the report"),
     "overhead": ("benchmarks.overhead", "compare the stream with a bare loop over the engine"),
     "serve-load": ("benchmarks.serve_load", "load the service with many clients"),

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Protocol
 
+import torch
 from torch import Tensor
 
 
@@ -25,6 +27,27 @@ class NoAugment:
 
     def pair(self, condition: Tensor, image: Tensor) -> tuple[Tensor, Tensor]:
         return condition, image
+
+
+@dataclass(frozen=True)
+class InstanceNoise:
+    """Gaussian noise on all that a critic sees, behind another augmentation (Sønderby et al., ICLR 2017).
+
+    It makes the distributions of real and fake images overlap; the trainer lets `std` fall to 0 by the end.
+    """
+
+    before: Augment
+    std: float
+
+    def __call__(self, image: Tensor) -> Tensor:
+        return self._noisy(self.before(image))
+
+    def pair(self, condition: Tensor, image: Tensor) -> tuple[Tensor, Tensor]:
+        condition, image = self.before.pair(condition, image)
+        return condition, self._noisy(image)
+
+    def _noisy(self, image: Tensor) -> Tensor:
+        return image + self.std * torch.randn_like(image)
 
 
 no_augment = NoAugment()

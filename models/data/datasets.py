@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import fields
+from pathlib import Path
 from typing import Protocol
 
 import numpy as np
@@ -61,16 +62,21 @@ class Paired:
         if self.sources.broken or self.targets.broken:
             readable = matched(self.sources.files, self.targets.files)
             self.sources.files, self.targets.files = readable
+        for source, target in zip(self.sources.files, self.targets.files, strict=True):
+            self._same_size(source, target)
         self.view, self.seed, self.images = view(cfg), seed, len(self.sources)
+
+    def _same_size(self, source: Path, target: Path) -> None:
+        (height, width, _), (other_height, other_width, _) = self.sources.shapes[source], self.targets.shapes[target]
+        if (height, width) != (other_height, other_width):
+            raise DataError(
+                f"{source} is {width}×{height}, its pair {target} is {other_width}×{other_height}: pairs must be "
+                "registered"
+            )
 
     def sample(self, k: int) -> Pair:
         index = shuffled_index(self.seed, k, self.images)
         source, target = self.sources[index], self.targets[index]
-        if source.shape != target.shape:
-            raise DataError(
-                f"{self.sources.files[index]} is {source.shape[1]}×{source.shape[0]}, its pair "
-                f"{self.targets.files[index]} is {target.shape[1]}×{target.shape[0]}: pairs must be registered"
-            )
         drawn = self.view.draw(np.random.default_rng((self.seed, k)))
         return Pair(*(to_tensor(self.view.take(pixels, drawn)) for pixels in (source, target)))
 
@@ -82,16 +88,17 @@ class SideBySide:
         if cfg.side_by_side not in ("AB", "BA"):
             raise DataError(f'side_by_side is "AB" (the left half is the source) or "BA", not {cfg.side_by_side!r}')
         self.folder = ImageFolder(list_images(only_side(cfg)), cfg.channels, cfg.cache_mib)
+        for path, (height, width, _) in self.folder.shapes.items():
+            if width % 2:
+                raise DataError(f"{path} is {width}×{height}: an odd width has no two halves")
         self.left_first = cfg.side_by_side == "AB"
         self.view, self.seed, self.images = view(cfg), seed, len(self.folder)
 
     def sample(self, k: int) -> Pair:
         index = shuffled_index(self.seed, k, self.images)
         pixels = self.folder[index]
-        height, width = pixels.shape[:2]
-        if width % 2:
-            raise DataError(f"{self.folder.files[index]} is {width}×{height}: an odd width has no two halves")
-        halves = (pixels[:, : width // 2], pixels[:, width // 2 :])
+        middle = pixels.shape[1] // 2
+        halves = (pixels[:, :middle], pixels[:, middle:])
         source, target = halves if self.left_first else halves[::-1]
         drawn = self.view.draw(np.random.default_rng((self.seed, k)))
         return Pair(*(to_tensor(self.view.take(side, drawn)) for side in (source, target)))
@@ -109,16 +116,16 @@ class HighResolution:
         if cfg.scale < 2 or cfg.size % cfg.scale:
             raise DataError(f"size = {cfg.size} must be a multiple of scale = {cfg.scale}, which is at least 2")
         self.folder = ImageFolder(list_images(only_side(cfg)), cfg.channels, cfg.cache_mib)
+        for path, (height, width, _) in self.folder.shapes.items():
+            if min(height, width) < cfg.size:
+                raise DataError(
+                    f"{path} is {width}×{height}, smaller than the crops of size = {cfg.size}: take it out, for an "
+                    "enlarged image teaches nothing"
+                )
         self.view, self.scale, self.seed, self.images = view(cfg), cfg.scale, seed, len(self.folder)
 
     def sample(self, k: int) -> Pair:
-        index = shuffled_index(self.seed, k, self.images)
-        pixels = self.folder[index]
-        if min(pixels.shape[:2]) < self.view.size:
-            raise DataError(
-                f"{self.folder.files[index]} is {pixels.shape[1]}×{pixels.shape[0]}, smaller than the crops of size = "
-                f"{self.view.size}: take it out, for an enlarged image teaches nothing"
-            )
+        pixels = self.folder[shuffled_index(self.seed, k, self.images)]
         crop = self.view.take(pixels, self.view.draw(np.random.default_rng((self.seed, k))))
         target = to_tensor(crop)
         return Pair(reduced(target, self.scale, int(np.iinfo(crop.dtype).max)), target)

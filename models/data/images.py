@@ -145,6 +145,7 @@ class ImageFolder:
         self.channels = channels
         self.broken: list[Path] = []
         self.files: list[Path] = []
+        self.shapes: dict[Path, tuple[int, ...]] = {}  # (H, W, C) as read
         self._cache: dict[Path, Pixels] = {}
         self._room = cache_mib << 20
         for path in tqdm(files, desc=f"reading {files[0].parent}", unit="image", leave=False, disable=len(files) < 50):
@@ -173,6 +174,7 @@ class ImageFolder:
             self.broken.append(path)
             return
         self.files.append(path)
+        self.shapes[path] = pixels.shape
         if pixels.nbytes <= self._room:
             self._cache[path] = pixels
             self._room -= pixels.nbytes

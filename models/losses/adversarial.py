@@ -1,6 +1,7 @@
 """Adversarial losses on logits. `d` sees real and fake logits and is not halved; `g` sees fake logits.
 
-Logits may be a map (PatchGAN); losses are means over all elements.
+Logits may be a map (PatchGAN); losses are means over all elements. A game's name may say what the critic takes for real
+where its labels are smoothed: "vanilla:0.9" (Salimans et al., NIPS 2016).
 """
 
 from __future__ import annotations
@@ -83,11 +84,32 @@ ADVERSARIAL = {
 }
 
 
+def smoothed(name: str, label: float) -> Adversarial:
+    """A game of labels whose critic aims at `label` for real images instead of at 1; the other labels stay."""
+
+    def vanilla(real: Tensor, fake: Tensor) -> Tensor:
+        return nonsaturating_d(real, fake) + (1 - label) * real.mean()  # softplus(x) = softplus(-x) + x
+
+    def lsgan(real: Tensor, fake: Tensor) -> Tensor:
+        return (real - label).square().mean() + fake.square().mean()
+
+    sides = {"vanilla": vanilla, "saturating": vanilla, "lsgan": lsgan}
+    if name not in sides or not 0.5 < label <= 1:
+        raise ConfigError(f"gan = \"{name}:{label:g}\": labels in (0.5, 1] can be given to {', '.join(sides)}")
+    return Adversarial(sides[name], ADVERSARIAL[name].g)
+
+
 def adversarial(name: str) -> Adversarial:
     """The game of a name; raises ConfigError with the list of names."""
-    if name not in ADVERSARIAL:
+    stem, colon, label = name.partition(":")
+    if stem not in ADVERSARIAL:
         raise ConfigError(f"there is no gan = {name!r}; there are {', '.join(ADVERSARIAL)}")
-    return ADVERSARIAL[name]
+    if not colon:
+        return ADVERSARIAL[stem]
+    try:
+        return smoothed(stem, float(label))
+    except ValueError:
+        raise ConfigError(f"gan = {name!r}: behind the colon stands real images' label, as in lsgan:0.9") from None
 
 
 def d_over_scales(game: Adversarial, real: Sequence[Tensor], fake: Sequence[Tensor]) -> Tensor:

@@ -91,18 +91,18 @@ def test_the_same_source_image_is_translated_anew_in_every_step(tiny_system: Tin
     torch.testing.assert_close(loss, F.cross_entropy(logits, batch.label))
 
 
-def test_alpha_gets_a_gradient_falls_and_is_logged(tiny_system: Tiny) -> None:
+@pytest.mark.parametrize("sure", [True, False])
+def test_alpha_gets_a_gradient_is_logged_and_falls_where_the_segmenter_is_sure(sure: bool, tiny_system: Tiny) -> None:
     system, batch = tiny_system("domain_bridge")
-    losses = system.pseudo_losses(batch, at(1))
-    (slope,) = torch.autograd.grad(losses["alpha"], system.threshold.alpha)
-    assert float(slope) == pytest.approx(0.1 * 2 * 0.8)
-    assert float(losses["alpha"].detach()) == pytest.approx(0.1 * 0.8**2), "the log has its trajectory"
+    assert float(system.pseudo_losses(batch, at(1))["alpha"].detach()) == pytest.approx(0.1 * 0.8**2)
+    system.segmenter.head.bias.data[1] = 20.0 if sure else 0.0
     optimizer = system.optimizer(system.threshold)
     for _ in range(5):
         optimizer.zero_grad()
         torch.stack([*system.pseudo_losses(batch, at(1)).values()]).sum().backward()  # type: ignore[no-untyped-call]
         optimizer.step()
-    assert 0.7 < float(system.threshold.alpha.detach()) < 0.8
+    alpha = float(system.threshold.alpha.detach())
+    assert alpha == pytest.approx(0.8 - 5e-3 if sure else 0.8 + 5e-3, abs=1e-4)  # Adam's first steps are of its rate
 
 
 def test_a_pixel_counts_where_it_is_sure_enough_and_alphas_slope_is_a_sigmoids() -> None:
@@ -115,7 +115,7 @@ def test_a_pixel_counts_where_it_is_sure_enough_and_alphas_slope_is_a_sigmoids()
     assert float(slope) == pytest.approx(-float((soft * (1 - soft) / 0.1).sum()), rel=1e-5)
     threshold.alpha.data.fill_(1.5)
     threshold.clip()
-    assert float(threshold.alpha) == 1
+    assert threshold.alpha.item() == 1
 
 
 def test_pseudo_labels_take_no_truth_of_the_target(tiny_system: Tiny, images: Path, cfg: DataConfig) -> None:
@@ -158,7 +158,7 @@ def test_munits_networks_have_the_specified_size() -> None:
     with torch.device("meta"):
         coder = build_system("domain_bridge").get_submodule("coder_a")
     millions = {n: sum(p.numel() for p in coder.get_submodule(n).parameters()) / 1e6 for n in ("content", "style")}
-    assert millions == pytest.approx({"content": 5.39, "style": 2.76}, rel=1e-3)
+    assert millions == pytest.approx({"content": 5.39, "style": 2.76}, abs=0.005)
     assert sum(p.numel() for p in coder.parameters()) / 1e6 == pytest.approx(15.03, rel=1e-3)
 
 

@@ -87,7 +87,7 @@ def test_the_classifier_of_b_ships_and_is_the_critics(tiny_system: Tiny) -> None
 
 def test_where_a_pixel_is_changes_what_it_becomes(tiny_system: Tiny) -> None:
     """With the place's two channels a shifted image is not a shifted code's input: both see −1 … 1 on each axis."""
-    system, batch = tiny_system("unit_adaptation")
+    _, batch = tiny_system("unit_adaptation")
     placed = Located()(batch.source)
     assert placed.shape[1] == batch.source.shape[1] + 2
     assert placed[0, -2, 0].tolist() == pytest.approx(torch.linspace(-1, 1, 32).tolist())
