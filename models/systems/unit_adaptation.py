@@ -152,6 +152,9 @@ class UnitAdaptation(System):
         init_normal(self.vae)
         init_xavier(self.critic, 2**0.5)
 
+    def refusal(self, batch: int) -> str:
+        return "batch norm of a code of one pixel needs two images or more" if batch < 2 else ""
+
     def phases(self) -> list[Phase]:
         return [Phase("D", (self.critic,), self.d_losses), Phase("G", (self.vae,), self.g_losses)]
 

@@ -94,6 +94,12 @@ def test_where_a_pixel_is_changes_what_it_becomes(tiny_system: Tiny) -> None:
     assert torch.equal(placed[0, -1], placed[0, -2].T)
 
 
+def test_one_image_is_no_batch(tiny_system: Tiny) -> None:
+    system, _ = tiny_system("unit_adaptation")
+    assert "two images or more" in system.refusal(1)
+    assert not system.refusal(2)
+
+
 def test_it_is_made_for_32_pixels_and_two_classes(small: Callable[[str], dict[str, Any]]) -> None:
     for wrong in ({"size": 28}, {"domains": ("only",)}):
         with pytest.raises(ConfigError, match="size = 32 and two classes"):
