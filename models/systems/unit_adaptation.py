@@ -1,6 +1,6 @@
 """UNIT's domain adaptation of digits: the critic that tells real from translated digits also reads them.
 
-Paper: Liu et al., "Unsupervised Image-to-Image Translation Networks", NIPS 2017, section 4 (domain adaptation).
+Paper: Liu et al., "Unsupervised Image-to-Image Translation Networks", NIPS 2017.
 Differs from the paper: the critic has one logit instead of the two of a softmax, whose difference it is; both domains
 have the same number of channels; SVHN → MNIST does not invert MNIST at random. Only that experiment's settings are
 published; MNIST ↔ USPS takes the same. The terms that the paper sums are summed over images of 1024 pixels and over
@@ -103,7 +103,7 @@ class CoupledVae(nn.Module):
         return nn.Sequential(self.own_encode[source], self.encode, self.mean, self.decode, self.own_decode[target])
 
 
-class CoupledCritic(nn.Module):
+class ReadingCritic(nn.Module):
     """image (N, channels, 32, 32) of a domain → features (N, 8·width, 2, 2); heads give logits of reality and class."""
 
     def __init__(self, channels: int, width: int, classes: int) -> None:
@@ -147,7 +147,7 @@ class UnitAdaptation(System):
             raise ConfigError(f"UNIT's adaptation takes size = {SIDE} and two classes or more in domains, not "
                               f"{cfg.size} and {len(cfg.domains)} classes")  # fmt: skip
         self.vae = CoupledVae(cfg.channels, cfg.width)
-        self.critic = CoupledCritic(cfg.channels, cfg.critic_width, len(cfg.domains))
+        self.critic = ReadingCritic(cfg.channels, cfg.critic_width, len(cfg.domains))
         self.game = adversarial(cfg.gan)
         init_normal(self.vae)
         init_xavier(self.critic, 2**0.5)
