@@ -40,14 +40,16 @@ class ControlBoard:
     """Every control has a value at every moment; a change is seen whole, or not at all.
 
     What is slow in a change (reading a picture, encoding it) happens in the thread that calls `set`, so `values` never
-    waits. `around`: what values may depend on besides their control (runtime/companions.py has a bundle's).
+    waits. `around`: what values may depend on besides their control (runtime/companions.py has a bundle's);
+    `later`: the same of changes that come after the first assignments, where it is different.
 
     Raises:
         ControlError: an assignment is wrong, as in runtime/controls.py.
     """
 
     def __init__(
-        self, controls: Sequence[Control], assignments: Sequence[str] = (), around: Surroundings = NOWHERE
+        self, controls: Sequence[Control], assignments: Sequence[str] = (), around: Surroundings = NOWHERE,
+        later: Surroundings | None = None,
     ) -> None:
         self.controls = tuple(controls)
         self._around = around
@@ -57,6 +59,7 @@ class ControlBoard:
             {control.name: DEFAULT for control in self.controls},
         )
         self.update(assignments)
+        self._around = later or around
 
     def values(self) -> dict[str, Array]:
         """Every control by name, float32, as the engine takes it. The arrays are never written to again."""
@@ -76,9 +79,13 @@ class ControlBoard:
         Raises:
             ControlError: one is wrong, or a control is given twice; all keep their values.
         """
-        found = parse_assignments(assignments, self.controls, self._around)
+        found = self.parse(assignments)
         texts = dict(assignment.split("=", 1) for assignment in assignments)
         self._replace(found, texts)
+
+    def parse(self, assignments: Sequence[str]) -> dict[str, Array]:
+        """The values that assignments mean, changing nothing. Raises ControlError as `update`."""
+        return parse_assignments(assignments, self.controls, self._around)
 
     def put(self, name: str, values: Array) -> None:
         """Change one control to numbers, of any shape with as many as it has (copied).

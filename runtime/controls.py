@@ -32,6 +32,11 @@ from runtime.masks import mask_slots, picture_values, read_masks
 from runtime.notes import Say, say_nothing
 
 _BOX_SUFFIXES = (".txt", ".xml", ".json")
+_READ = {".npy", *_BOX_SUFFIXES, *IMAGE_SUFFIXES}
+
+
+class FileRefusedError(ControlError):
+    """A value names a file where none may be named."""
 
 
 class Companions(Protocol):
@@ -52,6 +57,7 @@ class Surroundings:
     companions: Companions | None = None
     fit: str = "letterbox"  # as frames of another size are brought to the engine's
     say: Say = say_nothing  # hears, in a sentence, what was done to a value to make it fit
+    files: bool = True  # whether a value may name a file of this machine: never, where it comes over a network
 
     @property
     def port(self) -> ImagePort | None:
@@ -135,6 +141,8 @@ def _parse(text: str, control: Control, around: Surroundings) -> Array:
     suffix = Path(value).suffix.lower()
     if value.startswith("seed:"):
         return _sample(value.removeprefix("seed:"), control, options, around)
+    if not around.files and (suffix in _READ or control.kind == "mask"):
+        raise FileRefusedError(f"control {control.name!r} cannot be read from this machine's files over the network")
     if suffix in IMAGE_SUFFIXES and around.companions is not None and control.companion:
         return checked_value(around.companions.encode(control, Path(value), options), control)
     if options:

@@ -6,17 +6,15 @@ import asyncio
 import json
 from collections.abc import Mapping
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from runtime.controls import parse_assignments
+from runtime.controls import FileRefusedError
 from runtime.errors import ControlError
 from runtime.fit import FITS, fit_frame
 from runtime.frames import Array, Frame
-from runtime.images import IMAGE_SUFFIXES
 from runtime.manifest import ImagePort
 from runtime.service import uploads
 from runtime.service.metrics import CONTENT_TYPE, Metrics
@@ -76,12 +74,10 @@ class Routes:
         """GET what there is to set and how it is set; POST {"style": "seed:7", "strength": 0.5} to change it live."""
         board = self._service.board
         if request.method == "POST":
-            assignments = _assignments(await self._settings(request))
-            _refuse_files(assignments)
             try:
-                board.update(assignments)
+                board.update(_assignments(await self._settings(request)))
             except ControlError as error:
-                raise Refusal(422, "wrong_control", str(error)) from error
+                raise _refused(error) from error
         facts = {control.name: asdict(control) for control in self._service.manifest.controls}
         return JSONResponse({name: facts[name] | about for name, about in board.describe().items()})
 
@@ -120,7 +116,7 @@ class Routes:
         """200 where pictures would come out now, else 503 with the reason."""
         state = self._service.state()
         is_ready = state in ("off", "live", "playing") and not self._service.stopping.is_set()
-        about = {"ready": is_ready, "engine": Path(self._service.manifest.file).name, "stream": state}
+        about = {"ready": is_ready, "engine": self._service.manifest.file, "stream": state}
         return JSONResponse(about, 200 if is_ready else 503)
 
     async def engine(self, request: Request) -> Response:
@@ -133,11 +129,10 @@ class Routes:
         return Response(self.metrics.text(), headers={"content-type": CONTENT_TYPE})
 
     def _assigned(self, assignments: list[str]) -> dict[str, Array]:
-        _refuse_files(assignments)
         try:
-            return parse_assignments(assignments, self._service.manifest.controls)
+            return self._service.board.parse(assignments)
         except ControlError as error:
-            raise Refusal(422, "wrong_control", str(error)) from error
+            raise _refused(error) from error
 
     def _refuse_stopping(self) -> None:
         if self._service.stopping.is_set():
@@ -160,9 +155,7 @@ def _assignments(settings: dict[str, Any]) -> list[str]:
     return found
 
 
-def _refuse_files(assignments: list[str]) -> None:
-    """A value may name a file on the command line, never over the network."""
-    for assignment in assignments:
-        text = assignment.partition("=")[2]
-        if Path(text).suffix.lower() in (".npy", *IMAGE_SUFFIXES):
-            raise Refusal(403, "no_files", "a control cannot be read from this machine's files over the network")
+def _refused(error: ControlError) -> Refusal:
+    if isinstance(error, FileRefusedError):
+        return Refusal(403, "no_files", str(error))
+    return Refusal(422, "wrong_control", str(error))

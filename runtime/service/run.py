@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import signal
 import socket
 import sys
 from dataclasses import dataclass
@@ -39,6 +40,8 @@ def run(options: ServeOptions) -> None:
     server = Server(build_app(service, allowed_hosts(options.access), token), options.limits, certificate, service.stop)
     if service.live is not None:
         service.live.failed = server.end
+    for number in (signal.SIGINT, signal.SIGTERM):  # whoever reads the announcement may end us at once
+        signal.signal(number, server.handle_exit)
     _announce(options.access, listener, certificate, service)
     server.run([listener])
     if not service.close(_END_S):

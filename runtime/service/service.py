@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from threading import Event
 from time import monotonic
 from typing import Any
 
 from runtime import sources
+from runtime.companions import EngineCompanions
 from runtime.control_board import ControlBoard
+from runtime.controls import Surroundings
 from runtime.manifest import Manifest, verify_engine
+from runtime.notes import note
 from runtime.service.limits import Budget, Limits
 from runtime.service.live import LiveStream
 from runtime.service.pictures import LivePictures, Pair
@@ -26,6 +29,7 @@ class Service:
 
     manifest: Manifest
     board: ControlBoard
+    companions: EngineCompanions  # that compute its controls
     translator: Translator
     pictures: LivePictures
     live: LiveStream | None
@@ -73,6 +77,7 @@ class Service:
         self.stop()
         until = self.stopped + seconds
         ended = self.live is None or self.live.join(max(0.1, until - monotonic()))
+        self.companions.close()
         return self.translator.close(max(0.1, until - monotonic())) and ended
 
 
@@ -83,7 +88,10 @@ def open_service(options: StreamOptions, limits: Limits) -> Service:
         ManifestError, EngineError, ControlError: as `runtime.stream`.
     """
     manifest = verify_engine(options.engine)
-    board = ControlBoard(manifest.controls, options.controls)
+    companions = EngineCompanions(options.engine, manifest, options.backend)
+    around = Surroundings(manifest, companions, options.fit, note)
+    # The command line may name files of this machine, whoever comes over the network may not.
+    board = ControlBoard(manifest.controls, options.controls, around, later=replace(around, files=False))
     pictures = LivePictures()
     live = None
     if options.source:
@@ -91,4 +99,4 @@ def open_service(options: StreamOptions, limits: Limits) -> Service:
         build()  # what is wrong in the options is told now
         live = LiveStream(build, pictures, options.source.partition(":")[0] in sources.CAMERAS)
     translator = Translator(options.engine, options.backend, limits.waiting, limits.translate_s)
-    return Service(manifest, board, translator, pictures, live, options.fit, limits)
+    return Service(manifest, board, companions, translator, pictures, live, options.fit, limits)

@@ -79,6 +79,8 @@ def test_controls_change_live_and_a_wrong_one_changes_nothing(client: httpx.Clie
         ({"style": {"a": 1}}, "wrong_value"),
         ({"style": "/etc/hosts.npy"}, "no_files"),
         ({"style": "../secret.png"}, "no_files"),
+        ({"style": "lerp:/etc/hosts.npy:seed:3:0.5"}, "no_files"),
+        ({"style": "photo.jpg,domain=1"}, "no_files"),
         ({}, "not_json"),
     ]:
         assert refusal(client.post("/controls", json=settings))[1] == code
