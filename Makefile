@@ -24,7 +24,7 @@ demo: $(RUN)/.installed ## translate the shipped clip: video, picture and latenc
 	@$(RUN)/bin/python -m examples.bottling.demo --out $(OUT)
 
 test: $(DEV)/.installed ## pass the test suite in the full development environment
-	@$(DEV)/bin/python -m pytest -q -rs --durations=10 $(TESTS)
+	@OMP_NUM_THREADS=1 $(DEV)/bin/python -m pytest -q -rs --durations=10 -n auto --dist worksteal $(TESTS)
 
 lint: $(DEV)/.installed ## ruff and mypy --strict
 	@$(DEV)/bin/ruff check .

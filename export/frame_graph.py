@@ -130,7 +130,7 @@ def controls_at(part: Deployable, size: tuple[int, int]) -> tuple[Control, ...]:
     (H, W)."""
     return tuple(
         Control(**{
-            **vars(control), "shape": _fixed(control.shape, size),
+            **vars(control), "shape": control.fixed(*size),
             "high": float(max(size)) if control.kind == "boxes" else control.high,
         })
         for control in part.controls
@@ -170,9 +170,3 @@ def _port(name: str, shape: tuple[int, ...], dtype: str) -> ImagePort:
     if len(shape) != 3 or shape[2] not in (1, 3):
         raise GraphError(f"{name} has the shape (H, W, C) = {shape}; an image has 1 or 3 channels")
     return ImagePort(name, *shape, dtype, "gray" if shape[2] == 1 else "bgr")
-
-
-def _fixed(shape: tuple[int, ...], size: tuple[int, int]) -> tuple[int, ...]:
-    """0 in the last two axes stands for the frame's height and width, -d for their d-th part."""
-    open_axes = (*((1,) * (len(shape) - 2)), *size)[-len(shape):]
-    return tuple(axis if axis > 0 else whole // max(1, -axis) for axis, whole in zip(shape, open_axes, strict=True))

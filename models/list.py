@@ -51,9 +51,11 @@ def _count(network: torch.nn.Module) -> int:
 
 
 def _line(row: Entry) -> str:
-    parts = ", ".join(f"{part} {count / 1e6:.2f} M" for part, count in row.parts.items())
+    parts = textwrap.shorten(
+        ", ".join(f"{part} {count / 1e6:.2f} M" for part, count in row.parts.items()), 64, placeholder=" …"
+    )
     title = textwrap.shorten(row.title, 72, placeholder=" …")
-    return f"{row.name:<13}{row.year}  {row.data:<17}{title}  [{parts}; {row.parameters / 1e6:.1f} M in training]"
+    return f"{row.name:<16}{row.year}  {row.data:<17}{title}  [{parts}; {row.parameters / 1e6:.1f} M in training]"
 
 
 def main() -> int:

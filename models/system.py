@@ -89,6 +89,12 @@ class Control:
     companion: str = ""  # the deployable that computes this control from a reference image
     sampler: str = ""  # the deployable that computes it from noise, where it has no plain distribution
 
+    def fixed(self, height: int, width: int) -> tuple[int, ...]:
+        """`shape` for images of this size: 0 in the last two axes stands for theirs, -d for its d-th part."""
+        open_axes = (*((1,) * (len(self.shape) - 2)), height, width)[-len(self.shape) :]
+        pairs = zip(self.shape, open_axes, strict=True)
+        return tuple(axis if axis > 0 else whole // max(1, -axis) for axis, whole in pairs)
+
 
 @dataclass(frozen=True)
 class Deployable:

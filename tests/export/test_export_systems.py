@@ -92,7 +92,7 @@ def test_the_first_part_compiles_in_fp16_for_every_gpu(exported: Exported) -> No
     assert built.plan
 
 
-def test_a_style_encoder_is_written_beside_its_generator(
+def test_style_encoder_and_mapping_are_written_beside_their_generator(
     tmp_path: Path, write_checkpoint: Callable[..., Path]
 ) -> None:
     from export.onnx import main
@@ -101,7 +101,7 @@ def test_a_style_encoder_is_written_beside_its_generator(
     checkpoint = write_checkpoint("stargan_v2")
     assert main([str(checkpoint), "--size", "32x32", "--out", str(tmp_path / "x.onnx")]) == 0
     manifest = verify_engine(tmp_path / "x.onnx")  # and its companions
-    assert manifest.companions == {"style_encoder": "x_style_encoder.onnx"}
+    assert manifest.companions == {"style_encoder": "x_style_encoder.onnx", "mapping": "x_mapping.onnx"}
 
 
 @pytest.fixture

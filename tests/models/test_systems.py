@@ -38,7 +38,7 @@ def own_parameters(system: System, networks: tuple[torch.nn.Module, ...]) -> set
 def inputs(part: Deployable, size: int, seed: int = 1) -> list[Tensor]:
     torch.manual_seed(seed)
     image = [torch.rand(2, part.channels_in, size, size) * 2 - 1] if part.channels_in else []
-    return image + [torch.rand(2, *(axis or size for axis in control.shape[1:])) for control in part.controls]
+    return image + [torch.rand(2, *control.fixed(size, size)[1:]) for control in part.controls]
 
 
 def answers(part: Deployable, given: list[Tensor]) -> tuple[Tensor, ...]:
@@ -198,7 +198,7 @@ def test_every_shipped_weight_is_the_systems_own(name: str, tiny_system: Tiny) -
 def test_a_size_that_does_not_suit_is_told(name: str, tiny_system: Tiny) -> None:
     system, _ = tiny_system(name)
     for part in system.deployables().values():
-        assert bool(part.refusal(33, 33)) == bool(part.channels_in and (part.multiple > 1 or part.fixed_size))
+        assert bool(part.refusal(33, 33)) == bool(part.takes_size and (part.multiple > 1 or part.fixed_size))
 
 
 def test_a_config_has_no_dead_field(name: str) -> None:
