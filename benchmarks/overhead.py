@@ -23,7 +23,8 @@ from tqdm import tqdm
 from benchmarks.percentiles import spread
 from benchmarks.subjects import Choice, Subject, parse_choice
 from runtime.errors import DONE, EngineError, SourceError, run_command
-from runtime.stream import StreamOptions, stream
+from runtime.stream import stream
+from runtime.stream_options import StreamOptions
 
 EXAMPLE = Path(__file__).resolve().parents[1] / "examples" / "bottling"
 BARE, SYNTHETIC, CLIP = "bare loop", "synthetic: to null:", "clip to null:"

@@ -78,8 +78,13 @@ def undo_fit(picture: Frame, engine: tuple[int, int], source: tuple[int, int], m
 
 def crop(frame: Frame, height: int, width: int) -> Frame:
     """The largest centred part that has the wanted aspect."""
+    return stretch(cut(frame, height, width), height, width)
+
+
+def cut(frame: Frame, height: int, width: int) -> Frame:
+    """The largest centred part that has the aspect of (height, width), at its own size."""
     (top, left), (rows, columns) = _part(frame.shape[:2], (height, width))
-    return stretch(np.ascontiguousarray(frame[top : top + rows, left : left + columns]), height, width)
+    return np.ascontiguousarray(frame[top : top + rows, left : left + columns])
 
 
 def placement(size: Pair, wanted: Pair, mode: str) -> tuple[tuple[float, float], tuple[float, float]]:

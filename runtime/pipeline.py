@@ -17,12 +17,13 @@ from runtime.compare import side_by_side
 from runtime.engine import Engine
 from runtime.errors import InlocoError
 from runtime.frames import Array, Frame
+from runtime.ladder import Ladder
 from runtime.mailbox import Mailbox
 from runtime.no_signal import ENGINE_HUNG, NO_SIGNAL, draw_no_signal
 from runtime.sinks import Mark, Sink, SinkClosed
 from runtime.sources import Source, Watch
 from runtime.stats import Passage, StreamStats
-from runtime.watched_engine import FrameLost, WatchedEngine
+from runtime.watched_engine import FrameLost
 
 SILENCE_S = 0.7  # a camera that gives nothing for so long has no signal
 _POLL_S = 0.2  # how often a sink looks whether the camera is silent, and shows NO SIGNAL while it is
@@ -40,6 +41,8 @@ class Stages:
     open_engine: Callable[[], Engine]
     sink: Sink
     controls: Callable[[], Mapping[str, Array]] = dict  # the engine's inputs beside the frame, asked for before each
+    original: Callable[[Frame], Frame] = lambda frame: frame  # what stands beside the translated frame (Mode.compare)
+    ladder: Ladder | None = None  # judges every delivered frame
 
 
 @dataclass(frozen=True)
@@ -112,7 +115,7 @@ class Pipeline:
             while not self._delivered.wait(_PROGRESS_S):
                 progress()
         except BaseException as error:  # a second Ctrl-C: nothing half-written stays even then
-            self._fail(error)
+            self.fail(error)
             self._delivered.wait(_PATIENCE_S)
             raise
         for thread in workers:
@@ -131,9 +134,10 @@ class Pipeline:
         try:
             job()
         except BaseException as error:
-            self._fail(error)
+            self.fail(error)
 
-    def _fail(self, error: BaseException) -> None:
+    def fail(self, error: BaseException) -> None:
+        """End now, as if a thread had raised this error."""
         self._error = self._error or error
         self._cancel()
 
@@ -173,7 +177,7 @@ class Pipeline:
                     frame = {"frame": item.frame[None]} if engine.manifest.frame else {}
                     engine.submit({**frame, **self._stages.controls()})
                     in_flight.append(item)
-                if in_flight and (item is None or len(in_flight) == engine.depth):
+                if in_flight and (item is None or len(in_flight) >= engine.depth):
                     self._collect(engine, in_flight.popleft())
         finally:
             engine.close()
@@ -211,13 +215,18 @@ class Pipeline:
 
     def _deliver_one(self, sink: Sink, item: _Item) -> None:
         assert item.picture is not None
-        picture = side_by_side(item.frame, item.picture) if self._mode.compare else item.picture
+        picture = item.picture
+        if self._mode.compare:
+            picture = side_by_side(self._stages.original(item.frame), picture)
         if item.mark.frozen:
             picture = draw_banner(picture, "FROZEN")
             self.frozen += 1
         sink.write(picture, item.mark)
         self._last_picture = picture
-        self.stats.record(Passage(item.captured, item.ready, item.submitted, item.translated, monotonic()))
+        passage = Passage(item.captured, item.ready, item.submitted, item.translated, monotonic())
+        self.stats.record(passage)
+        if self._stages.ladder is not None:
+            self.stats.climb(self._stages.ladder, passage)
         if self.stats.frames == self._mode.frames:
             self._cancel()
 
@@ -232,7 +241,7 @@ class Pipeline:
         since = self._reading_since
         if self._live and since is not None and monotonic() - since > SILENCE_S:
             return NO_SIGNAL
-        stalled = self._live and isinstance(self._engine, WatchedEngine) and self._engine.is_stalled
+        stalled = self._live and getattr(self._engine, "is_stalled", False)  # of engines that are watched
         return ENGINE_HUNG if stalled else ""
 
     def _show_words(self, sink: Sink, words: str) -> None:

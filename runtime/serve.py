@@ -9,10 +9,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from runtime.engine import BACKENDS
 from runtime.errors import DONE, EngineError, run_command
-from runtime.fit import FITS
-from runtime.stream import StreamOptions
+from runtime.stream_options import StreamOptions, add_engine_arguments
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -24,14 +22,8 @@ def _parser() -> argparse.ArgumentParser:
         "http://127.0.0.1:8080/, or: curl --data-binary @in.png http://127.0.0.1:8080/translate -o out.png",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
+    add_engine_arguments(parser, required=True)
     add = parser.add_argument
-    add("--engine", type=Path, required=True, help="engine with its manifest beside it")
-    source = parser.add_mutually_exclusive_group()
-    source.add_argument("--camera", type=int, metavar="N", help="camera of this machine, short for --source v4l2:N")
-    source.add_argument("--source", metavar="URI", default="", help="as of runtime.stream; without, no live stream")
-    add("--backend", help=f"instead of the manifest's: {', '.join(BACKENDS)}")
-    add("--control", action="append", default=[], metavar="NAME=VALUE", help="at the start; the page changes them")
-    add("--fit", choices=[*FITS, "tile"], default="letterbox", help="for pictures of another size than the engine's")
     add("--host", default="127.0.0.1", help="address to listen on (default: %(default)s); 0.0.0.0 is every one")
     add("--port", type=int, default=8080, help="0: any that is free (default: %(default)s)")
     add("--allow-host", action="append", default=[], metavar="NAME", help="a name that this machine is reached by")
@@ -53,10 +45,13 @@ def main() -> int:
         from runtime.service.run import ServeOptions, run
     except ImportError as error:
         raise EngineError(f"the service needs {error.name!r}, which is absent: pip install 'inloco[serve]'") from error
-    source = arguments.source if arguments.camera is None else f"v4l2:{arguments.camera}"
+    source = (arguments.source or "") if arguments.camera is None else f"v4l2:{arguments.camera}"
+    if arguments.deadline and not source:
+        raise EngineError("a deadline is for the live stream: name where frames come from with --source")
     stream = StreamOptions(
         engine=arguments.engine, source=source, sink="null:", backend=arguments.backend,
         controls=tuple(arguments.control), fit=arguments.fit, compare=True,
+        deadline_s=arguments.deadline, ladder=tuple(arguments.ladder), original=not arguments.no_original,
     )  # fmt: skip
     access = Access(
         host=arguments.host, port=arguments.port, names=tuple(arguments.allow_host), token_file=arguments.token_file,

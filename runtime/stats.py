@@ -5,14 +5,18 @@ Every stage is a histogram with buckets of one per cent, so a percentile is righ
 
 from __future__ import annotations
 
+import logging
 import math
 from dataclasses import dataclass
+
+from runtime.ladder import Ladder
 
 STAGES = ("capture", "queue", "compute", "sink", "age")
 _BUCKET_RATIO = 1.01
 _PER_BUCKET = 1 / math.log(_BUCKET_RATIO)
 _SHORTEST_MS = 1e-3  # one microsecond; what is shorter counts as that
 _TIMELINE_POINTS = 2048
+log = logging.getLogger("inloco.ladder")
 
 
 class Distribution:
@@ -77,6 +81,10 @@ class StreamStats:
         self.frames = 0
         self.first_s = 0.0
         self.last_s = 0.0
+        self.ladder_level: int | None = None  # where there is a ladder
+        self.ladder_name = ""
+        self.ladder_moves = {"down": 0, "up": 0}
+        self.late = 0  # frames delivered beyond the ladder's deadline
         self._stride = 1
 
     def record(self, passage: Passage) -> None:
@@ -96,6 +104,16 @@ class StreamStats:
             self._mark(passage.delivered - self.first_s, spans[2] * 1e3, spans[4] * 1e3)
         self.last_s = passage.delivered
         self.frames += 1
+
+    def climb(self, ladder: Ladder, passage: Passage) -> None:
+        """Let a ladder judge one delivered frame, log its move, and note where it stands."""
+        self.late += passage.delivered - passage.captured > ladder.deadline_s
+        move = ladder.observe(passage.captured, passage.delivered)
+        if move is not None:
+            way = "down" if move.is_down else "up"
+            self.ladder_moves[way] += 1
+            log.warning("ladder: %s to step %d, %s: %s", way, move.target, ladder.name, move.reason)
+        self.ladder_level, self.ladder_name = ladder.level, ladder.name
 
     def _mark(self, second: float, compute_ms: float, age_ms: float) -> None:
         """Keep a point of the time line; when there are too many, every other one goes."""

@@ -90,6 +90,11 @@ class _Live(Collector):
         yield GaugeMetricFamily("inloco_fps", "Frames a second since the start.", live.stats.fps)
         ladder = live.ladder()
         yield GaugeMetricFamily("inloco_ladder_level", "0 is the best engine.", ladder.level if ladder else 0)
+        moves = CounterMetricFamily("inloco_ladder_moves", "Steps of the ladder taken.", labels=["direction"])
+        for direction, count in live.stats.ladder_moves.items():
+            moves.add_metric([direction], count)
+        yield moves
+        yield CounterMetricFamily("inloco_late", "Frames older than the ladder's deadline.", live.stats.late)
         yield _state(live.state())
 
 

@@ -17,7 +17,7 @@ from runtime.service.limits import Limits
 from runtime.service.server import Server, bind
 from runtime.service.service import Service, open_service
 from runtime.service.tls import Certificate
-from runtime.stream import StreamOptions
+from runtime.stream_options import StreamOptions
 
 _END_S = 1.7  # from the signal to the end
 

@@ -9,16 +9,18 @@ from time import monotonic
 from typing import Any
 
 from runtime import sources
+from runtime.assembly import assemble
 from runtime.companions import EngineCompanions
 from runtime.control_board import ControlBoard
 from runtime.controls import Surroundings
 from runtime.manifest import Manifest, verify_engine
 from runtime.notes import note
+from runtime.pipeline import Pipeline
 from runtime.service.limits import Budget, Limits
 from runtime.service.live import LiveStream
 from runtime.service.pictures import LivePictures, Pair
 from runtime.service.translator import Translator
-from runtime.stream import StreamOptions, build_pipeline
+from runtime.stream_options import StreamOptions
 
 STATE_OFF = "off"  # the service has no source
 
@@ -60,7 +62,8 @@ class Service:
             "stages_ms": live.stats.newest_ms,
             "fps": round(live.stats.fps, 2),
             "frames": live.stats.frames,
-            "ladder": {"level": ladder.level, "name": ladder.name} if ladder else None,
+            "ladder": {"level": ladder.level, "name": ladder.name} | live.stats.ladder_moves if ladder else None,
+            "late": live.stats.late,
             "controls": str(self.board),
         } | live.counters()
 
@@ -95,8 +98,12 @@ def open_service(options: StreamOptions, limits: Limits) -> Service:
     pictures = LivePictures()
     live = None
     if options.source:
-        build = partial(build_pipeline, options, manifest, board, pictures)
+        build = partial(_build, options, manifest, board, pictures)
         build()  # what is wrong in the options is told now
         live = LiveStream(build, pictures, options.source.partition(":")[0] in sources.CAMERAS)
     translator = Translator(options.engine, options.backend, limits.waiting, limits.translate_s)
     return Service(manifest, board, companions, translator, pictures, live, options.fit, limits)
+
+
+def _build(options: StreamOptions, manifest: Manifest, board: ControlBoard, pictures: LivePictures) -> Pipeline:
+    return assemble(options, manifest, board, pictures).pipeline

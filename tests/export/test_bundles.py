@@ -30,7 +30,8 @@ from runtime.engine import infer, open_engine
 from runtime.errors import ControlError, ManifestError
 from runtime.frames import Array
 from runtime.manifest import companion_hash, read_manifest, verify_engine, write_manifest
-from runtime.stream import StreamOptions, stream
+from runtime.stream import stream
+from runtime.stream_options import StreamOptions
 
 NAMES = ("munit", "stargan_v2", "dcgan", "dann")
 SIDE = {"munit": "32x32", "stargan_v2": "32x32"}

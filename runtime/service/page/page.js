@@ -84,6 +84,7 @@ function figures(head, good) {
   const rows = good ? STAGES.map((name) => [name, `${(head.stages_ms[name] ?? 0).toFixed(1)} ms`]) : [];
   if (head.fps !== undefined) {
     rows.push(["fps", head.fps.toFixed(1)], ["frames", head.frames], ["dropped", head.dropped], ["losses", head.losses]);
+    if (head.ladder) rows.push(["late", head.late], ["steps down", head.ladder.down ?? 0], ["steps up", head.ladder.up ?? 0]);
   }
   $("figures").replaceChildren(...rows.map(([name, value]) => {
     const row = document.createElement("div");

@@ -19,7 +19,7 @@ from runtime.service.refusal import Refusal
 from runtime.service.server import Server, bind
 from runtime.service.service import open_service
 from runtime.sinks import Mark
-from runtime.stream import StreamOptions
+from runtime.stream_options import StreamOptions
 
 
 def raw(port: int, head: bytes) -> bytes:
