@@ -95,4 +95,5 @@ def _resized(picture: Frame, size: tuple[int, ...]) -> Frame:
 
 
 def _gray(frame: Frame) -> Frame:
-    return np.rint(frame.mean(axis=2, keepdims=True)).astype(frame.dtype)
+    mean: Frame = np.rint(frame.mean(axis=2, keepdims=True))
+    return mean.astype(frame.dtype)
