@@ -7,6 +7,8 @@ PYTHON ?= python3
 RUN := .venv
 DEV := .venv-dev
 OUT ?= out
+PREFIX ?= /usr/local
+DESTDIR ?=
 
 # On a terminal pip shows its progress; in a log only its errors matter.
 PIP_NOISE := $(shell test -t 2 || echo -qq)
@@ -15,10 +17,10 @@ PIP := -m pip install $(PIP_NOISE) --disable-pip-version-check -c constraints.tx
 GPU := $(firstword $(wildcard /dev/nvidiactl /dev/nvhost-gpu))
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint bench capi fresh clean
+.PHONY: help demo test lint bench capi install uninstall fresh clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-7s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 demo: $(RUN)/.installed ## translate the shipped clip: video, picture and latency report in out/
 	@$(RUN)/bin/python -m examples.bottling.demo --out $(OUT)
@@ -36,6 +38,12 @@ bench: $(DEV)/.installed ## time engines with pytest-benchmark
 capi: $(RUN)/.installed ## compile the C library, with its header, into build/capi
 	@$(RUN)/bin/python -c 'import cffi' 2>/dev/null || $(RUN)/bin/python $(PIP) cffi
 	@$(RUN)/bin/python -m runtime.capi.build --out build/capi
+
+install: ## lay out programs, units, pages under DESTDIR/PREFIX (docs/operations.md)
+	@deploy/install.sh install $(PREFIX) $(DESTDIR)
+
+uninstall: ## remove them; what was configured and recorded stays
+	@deploy/install.sh uninstall $(PREFIX) $(DESTDIR)
 
 fresh: ## prove `make demo` on a minimal Debian (root; needs debootstrap); FRESH="--test" for `make test` too
 	@tests/fresh/run.sh $(FRESH)

@@ -45,8 +45,11 @@ class Assembled:
         """What `--json` prints of it."""
         pipeline, options, manifest, stats = self.pipeline, self.options, self.manifest, self.pipeline.stats
         facts = {
+            "captured": pipeline.captured,
             "frames": stats.frames,
             "dropped": pipeline.dropped,
+            "refused": pipeline.refused,
+            "unfinished": pipeline.unfinished,
             "no_signal": pipeline.no_signal,
             "frozen": pipeline.frozen,
             **pipeline.watch.counters(),

@@ -14,10 +14,11 @@ class Mailbox(Generic[T]):
     """Items in order from one putter to one getter; nobody spins, and closing wakes both sides.
 
     `newest_wins`: a full mailbox drops its oldest item, counted in `dropped`; otherwise `put` waits for room.
+    `forgotten` counts what `clear` took out.
     """
 
     def __init__(self, capacity: int, newest_wins: bool) -> None:
-        self.dropped = 0
+        self.dropped = self.forgotten = 0
         self._capacity = capacity
         self._newest_wins = newest_wins
         self._items: deque[T] = deque()
@@ -69,5 +70,6 @@ class Mailbox(Generic[T]):
     def clear(self) -> None:
         """Close and forget what is inside."""
         with self._changed:
+            self.forgotten += len(self._items)
             self._items.clear()
         self.close()

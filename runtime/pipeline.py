@@ -1,70 +1,40 @@
 """source → mailbox → engine → mailbox → sink, each in its own thread; nobody spins and nothing grows.
 
 In realtime the newest frame wins, in both mailboxes, and drops are counted; otherwise nothing is dropped.
-The engine is opened, used and closed by one thread, as CUDA wants it; so is the source.
+The engine is opened, used and closed by one thread, as CUDA wants it; so is the source. Every frame is accounted for:
+at the end, captured = delivered + dropped + refused + unfinished.
 """
 
 from __future__ import annotations
 
+import logging
 from collections import deque
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable
 from threading import Event, Thread
 from time import monotonic
 
 from runtime.banner import draw_banner
 from runtime.compare import side_by_side
 from runtime.engine import Engine
-from runtime.errors import InlocoError
-from runtime.frames import Array, Frame
-from runtime.ladder import Ladder
+from runtime.errors import FrameError, InlocoError
+from runtime.frames import Frame
 from runtime.mailbox import Mailbox
 from runtime.no_signal import ENGINE_HUNG, NO_SIGNAL, draw_no_signal
 from runtime.sinks import Mark, Sink, SinkClosed
 from runtime.sources import Source, Watch
+from runtime.stages import Item, Mode, Stages
 from runtime.stats import Passage, StreamStats
 from runtime.watched_engine import FrameLost
+
+__all__ = ["SILENCE_S", "Mode", "Pipeline", "Stages"]
 
 SILENCE_S = 0.7  # a camera that gives nothing for so long has no signal
 _POLL_S = 0.2  # how often a sink looks whether the camera is silent, and shows NO SIGNAL while it is
 _QUEUE = 4  # frames between two threads where nothing is dropped
 _PROGRESS_S = 0.25
-_PATIENCE_S = 1.0  # with a source that hangs in a read when the stream is stopped
-
-
-@dataclass(frozen=True)
-class Stages:
-    """What a pipeline joins. Each is called by the one thread that it belongs to."""
-
-    open_source: Callable[[], Source]
-    prepare: Callable[[Frame], Frame]  # to what the engine takes; may raise FrameError
-    open_engine: Callable[[], Engine]
-    sink: Sink
-    controls: Callable[[], Mapping[str, Array]] = dict  # the engine's inputs beside the frame, asked for before each
-    original: Callable[[Frame], Frame] = lambda frame: frame  # what stands beside the translated frame (Mode.compare)
-    ladder: Ladder | None = None  # judges every delivered frame
-
-
-@dataclass(frozen=True)
-class Mode:
-    """How frames pass."""
-
-    realtime: bool = False
-    frames: int | None = None  # end after so many translated frames
-    compare: bool = False  # deliver the original beside the translated frame
-
-
-@dataclass
-class _Item:
-    """A frame on its way and the times of its Passage so far."""
-
-    mark: Mark
-    frame: Frame  # as the engine takes it
-    captured: float
-    ready: float
-    picture: Frame | None = None  # translated
-    submitted: float = 0.0
-    translated: float = 0.0
+_PATIENCE_S = 0.4  # with a thread that hangs in a call when the stream has ended
+_DRAIN_S = 1.0  # for frames on their way when the stream is stopped; then they are left unfinished
+log = logging.getLogger("inloco.stream")
 
 
 class Pipeline:
@@ -74,6 +44,8 @@ class Pipeline:
         self.stats = StreamStats()
         self.backend = ""
         self.realtime = mode.realtime
+        self.captured = 0  # frames that the source gave
+        self.refused = 0  # of them, what the engine cannot take
         self.no_signal = 0  # pictures of words alone: the camera is lost, or the engine hangs
         self.frozen = 0  # pictures of a camera that repeats its frames, which say so
         self.watch = watch or Watch()
@@ -81,14 +53,18 @@ class Pipeline:
         self._mode = mode
         self._stopping = self.watch.stopping
         capacity = 1 if mode.realtime else _QUEUE
-        self._inbox: Mailbox[_Item] = Mailbox(capacity, mode.realtime)
-        self._outbox: Mailbox[_Item] = Mailbox(capacity, mode.realtime)
+        self._inbox: Mailbox[Item] = Mailbox(capacity, mode.realtime)
+        self._outbox: Mailbox[Item] = Mailbox(capacity, mode.realtime)
         self._delivered = Event()
         self._error: BaseException | None = None
         self._live = False
         self._engine: Engine | None = None
         self._lost = 0  # frames inside an engine that hung
+        self._broken_off = 0  # frames inside a sink that failed, or that came to it too late
+        self._in_flight: deque[Item] = deque()
+        self._stopped: float | None = None  # when `stop` was called
         self._reading_since: float | None = None
+        self._threads: list[Thread] = []
         self._last_translated = 0.0
         self._last_picture: Frame | None = None
 
@@ -98,6 +74,12 @@ class Pipeline:
         return self._inbox.dropped + self._outbox.dropped + self._lost
 
     @property
+    def unfinished(self) -> int:
+        """Frames on their way when the stream was cut off: by `frames`, a closed window, or an engine too slow."""
+        in_engine = len(self._in_flight) if self._delivered.is_set() else 0
+        return self._inbox.forgotten + self._outbox.forgotten + self._broken_off + in_engine
+
+    @property
     def losses(self) -> int:
         """How often the camera was lost."""
         return self.watch.losses
@@ -105,29 +87,38 @@ class Pipeline:
     def run(self, progress: Callable[[], None] = lambda: None) -> None:
         """Stream until the source ends, `stop` is called or `frames` are delivered; `progress` four times a second.
 
-        Raises the first error of any thread, after the sink was aborted.
+        After `stop` it ends within two seconds. Raises the first error of any thread, after the sink was aborted.
         """
-        jobs = (self._capture, self._translate, self._deliver)
-        capture, *workers = [Thread(target=self._guard, args=(job,), daemon=True) for job in jobs]
-        for thread in (capture, *workers):
+        jobs = {"inloco capture": self._capture, "inloco translate": self._translate, "inloco deliver": self._deliver}
+        self._threads = [Thread(None, self._guard, name, (job,), daemon=True) for name, job in jobs.items()]
+        for thread in self._threads:
             thread.start()
         try:
             while not self._delivered.wait(_PROGRESS_S):
+                if self._stopped is not None and monotonic() - self._stopped > _DRAIN_S:
+                    self._cancel()
                 progress()
         except BaseException as error:  # a second Ctrl-C: nothing half-written stays even then
             self.fail(error)
             self._delivered.wait(_PATIENCE_S)
             raise
-        for thread in workers:
-            thread.join()
-        capture.join(_PATIENCE_S)
+        self._join()
         if self._error is not None:
             raise self._error
 
     def stop(self) -> None:
-        """Take no further frame and finish those on their way."""
+        """Take no further frame and finish those on their way, as far as time allows."""
+        self._stopped = self._stopped or monotonic()
         self._stopping.set()
         self._inbox.close()
+
+    def _join(self) -> None:
+        """After a stop nobody waits for a call that hangs; else the engine ends its frame before it is closed."""
+        capture, *workers = self._threads
+        until = monotonic() + _PATIENCE_S
+        for thread in workers:
+            thread.join(None if self._stopped is None else max(0.0, until - monotonic()))
+        capture.join(max(0.1, until - monotonic()))
 
     def _guard(self, job: Callable[[], None]) -> None:
         """Run a thread's job; its error, if it is the first, ends all."""
@@ -156,34 +147,51 @@ class Pipeline:
         self._inbox.close()  # not after an error: what follows must not take it for the end
 
     def _capture_one(self, source: Source, sequence: int) -> bool:
-        self._reading_since = monotonic()
-        shot = source.read()
+        self._reading_since = self._reading_since or monotonic()
+        shot = None
+        try:
+            shot = source.read()
+            if shot is None:
+                return False
+            frame = self._stages.prepare(shot.frame)
+        except FrameError as error:
+            if not self._live or (shot is not None and self.captured == self.refused):
+                raise  # a damaged file; an engine that is not for this camera
+            self._refuse(error)
+            return True
         self._reading_since = None
-        if shot is None:
-            return False
-        frame = self._stages.prepare(shot.frame)
         mark = Mark(sequence, shot.media_s, shot.name, shot.captured, shot.frozen)
-        return self._inbox.put(_Item(mark, frame, shot.captured, monotonic()))
+        taken = self._inbox.put(Item(mark, frame, shot.captured, monotonic()))
+        self.captured += taken
+        return taken
+
+    def _refuse(self, error: FrameError) -> None:
+        """Leave out one frame of a camera; where none follows that can be shown, there is soon no signal."""
+        self.captured += 1
+        self.refused += 1
+        if self.refused & (self.refused - 1) == 0:  # 1, 2, 4, …: a camera that sends rubbish must not fill the disk
+            log.warning("refused (%d so far): %s", self.refused, error)
 
     def _translate(self) -> None:
         engine = self._engine = self._stages.open_engine()
+        in_flight = self._in_flight
         try:
             self.backend = engine.backend
-            in_flight: deque[_Item] = deque()
             while in_flight or not self._inbox.finished:
                 item = self._inbox.get(timeout_s=0 if in_flight else None)
                 if item is not None:
                     item.submitted = monotonic()
+                    in_flight.append(item)
                     frame = {"frame": item.frame[None]} if engine.manifest.frame else {}
                     engine.submit({**frame, **self._stages.controls()})
-                    in_flight.append(item)
                 if in_flight and (item is None or len(in_flight) >= engine.depth):
-                    self._collect(engine, in_flight.popleft())
+                    self._collect(engine, in_flight[0])
+                    in_flight.popleft()
         finally:
             engine.close()
         self._outbox.close()
 
-    def _collect(self, engine: Engine, item: _Item) -> None:
+    def _collect(self, engine: Engine, item: Item) -> None:
         try:
             # The engine's buffer is used again while the sink still writes: the sink gets a copy.
             item.picture = engine.collect()["translated"][0].copy()
@@ -193,7 +201,8 @@ class Pipeline:
         # An engine computes one frame after the other: behind another in flight, a frame still waits for its turn.
         item.submitted = max(item.submitted, self._last_translated)
         item.translated = self._last_translated = monotonic()
-        self._outbox.put(item)
+        if not self._outbox.put(item):
+            self._broken_off += 1
 
     def _deliver(self) -> None:
         sink = self._stages.sink
@@ -213,7 +222,7 @@ class Pipeline:
             sink.abort()
             self._delivered.set()
 
-    def _deliver_one(self, sink: Sink, item: _Item) -> None:
+    def _deliver_one(self, sink: Sink, item: Item) -> None:
         assert item.picture is not None
         picture = item.picture
         if self._mode.compare:
@@ -221,7 +230,11 @@ class Pipeline:
         if item.mark.frozen:
             picture = draw_banner(picture, "FROZEN")
             self.frozen += 1
-        sink.write(picture, item.mark)
+        try:
+            sink.write(picture, item.mark)
+        except BaseException:
+            self._broken_off += 1
+            raise
         self._last_picture = picture
         passage = Passage(item.captured, item.ready, item.submitted, item.translated, monotonic())
         self.stats.record(passage)

@@ -13,17 +13,19 @@ import signal
 import sys
 from collections.abc import Callable
 from contextlib import ExitStack
-from functools import partial
 from types import FrameType
 from typing import Any
 
 from runtime.assembly import assemble
 from runtime.companions import board_of
 from runtime.control_lines import opened
+from runtime.ending import end_process
 from runtime.errors import DONE, run_command
+from runtime.heartbeat import Heartbeat
 from runtime.manifest import read_manifest
 from runtime.pipeline import Pipeline
 from runtime.report import latency_table, write_report
+from runtime.service_manager import ServiceManager
 from runtime.stream_options import StreamOptions, options_of, stream_parser
 
 
@@ -47,9 +49,21 @@ def stream(options: StreamOptions, show_status: bool = False) -> dict[str, Any]:
 
 def _run(pipeline: Pipeline, show_status: bool) -> None:
     handlers = stop_on_signals(pipeline.stop)
+    manager, heart = ServiceManager(), Heartbeat(pipeline)
+
+    def look() -> None:
+        if show_status:
+            print(f"\r{status_line(pipeline):<100}", end="", file=sys.stderr, flush=True)
+        if manager.listens:
+            manager.say(status_line(pipeline))
+        if heart.beats():
+            manager.ready()
+            manager.alive()
+
     try:
-        pipeline.run(partial(_print_status, pipeline) if show_status else _silent)
+        pipeline.run(look)
     finally:
+        manager.stopping()
         for number, handler in handlers.items():
             signal.signal(number, handler)
         if show_status:
@@ -66,10 +80,6 @@ def stop_on_signals(stop: Callable[[], None]) -> dict[int, Any]:
     return {number: signal.signal(number, heard) for number in (signal.SIGINT, signal.SIGTERM)}
 
 
-def _print_status(pipeline: Pipeline) -> None:
-    print(f"\r{status_line(pipeline):<100}", end="", file=sys.stderr, flush=True)
-
-
 def status_line(pipeline: Pipeline) -> str:
     """How a stream does, in a line."""
     stats = pipeline.stats
@@ -81,10 +91,6 @@ def status_line(pipeline: Pipeline) -> str:
     )
 
 
-def _silent() -> None:
-    """No status line."""
-
-
 def main() -> int:
     """The command."""
     arguments = stream_parser().parse_args()
@@ -94,4 +100,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    raise SystemExit(run_command(main))
+    raise SystemExit(end_process(run_command(main)))

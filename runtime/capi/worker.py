@@ -16,6 +16,7 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from queue import Empty, SimpleQueue
 from threading import Lock, Thread, get_ident
+from time import monotonic
 
 from runtime.engine import Engine
 from runtime.errors import InlocoError
@@ -117,6 +118,7 @@ class Worker:
         self._jobs: SimpleQueue[Job | None] = SimpleQueue()  # None: stop
         self._in_flight: deque[Job] = deque()
         self._failure: BaseException | None = None
+        self.busy_since: float | None = None  # time.monotonic() when the engine's present turn began
         self._opened = Lock()
         self._opened.acquire()
         self._thread = Thread(target=self._run, name="inloco engine", daemon=True)
@@ -161,11 +163,12 @@ class Worker:
     def _serve(self) -> None:
         stopping = False
         while not stopping or self._in_flight:
-            job = None
+            job, self.busy_since = None, None
             if not stopping:
                 with suppress(Empty):
                     job = self._jobs.get(block=not self._in_flight)
                     stopping = job is None
+            self.busy_since = monotonic()
             if job is not None:
                 self._submit(job)
             if self._in_flight and (job is None or len(self._in_flight) == self.engine.depth):

@@ -42,6 +42,7 @@ class Node:
         self._names = Names(read_key(options.state / "key"))
         self._stopping = Event()
         self._arrived, self._translated = Event(), Event()
+        self.beat: Callable[[], None] = lambda: None  # called while the node lives, for a watchdog
 
     def stop(self) -> None:
         """End soon: the instance in work stays in the queue."""
@@ -60,6 +61,8 @@ class Node:
             sender.start()
             ready(receiver.port)
             while not self._stopping.is_set():
+                if sender.is_alive():
+                    self.beat()
                 if not self._translate_waiting(translator, made):
                     self._arrived.wait(_IDLE_S)
                 self._arrived.clear()
@@ -115,7 +118,7 @@ class Node:
     def _translate(self, path: Path, translator: Translator, made: Provenance) -> None:
         instance = read_instance(path)
         check_references(instance.dataset)
-        stored, how = translator.translate(instance, made.label, self._stopping.is_set)
+        stored, how = translator.translate(instance, made.label, self._is_stopping)
         if self._options.deidentify:
             instance = replace(instance, dataset=deidentify(instance.dataset, self._names))
         derived = derive(instance, stored, made, how, self._names)
@@ -123,6 +126,11 @@ class Node:
         path.unlink(missing_ok=True)
         self._count("translated", path.stem)
         self._translated.set()
+
+    def _is_stopping(self) -> bool:
+        """Asked before every frame, so that a long series is no silence."""
+        self.beat()
+        return self._stopping.is_set()
 
     def _reject(self, path: Path, reason: str) -> None:
         self._spool.reject(path, reason)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 from collections.abc import Callable
 from contextlib import closing
+from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from types import FrameType
 
@@ -16,6 +17,7 @@ from runtime.dicom.options import NodeOptions
 from runtime.dicom.translate import Translator
 from runtime.engine import open_engine
 from runtime.manifest import read_manifest
+from runtime.service_manager import ServiceManager
 
 
 def serve(options: NodeOptions, ready: Callable[[int], None]) -> dict[str, int]:
@@ -29,8 +31,21 @@ def serve(options: NodeOptions, ready: Callable[[int], None]) -> dict[str, int]:
     with closing(Node(options)) as node, closing(open_engine(options.engine, options.backend)) as engine:
         made = Provenance(engine.manifest, engine.backend, _version(), options.recipe, options.label)
         _stop_on_signals(node)
-        node.run(Translator(engine, controls, options.fit, options.values), made, ready)
+        manager = ServiceManager()
+        node.beat = partial(_tell, manager, node)
+
+        def say_ready(port: int) -> None:
+            ready(port)
+            manager.ready()
+
+        node.run(Translator(engine, controls, options.fit, options.values), made, say_ready)
+        manager.stopping()
         return {**node.counts, **node.waiting()}
+
+
+def _tell(manager: ServiceManager, node: Node) -> None:
+    manager.say(", ".join(f"{count} {event}" for event, count in node.counts.items()))
+    manager.alive()
 
 
 def _version() -> str:

@@ -10,13 +10,14 @@ from time import monotonic
 from typing import Any
 
 from runtime.errors import InlocoError
+from runtime.heartbeat import Heartbeat
 from runtime.pipeline import Pipeline
 from runtime.service.pictures import LivePictures
 from runtime.sources.reconnect import pause_s
 from runtime.stats import STAGES, Passage, StreamStats
 
 STALE_S = 1.0  # a newest picture that is older is called so
-_COUNTERS = ("dropped", "no_signal", "losses")
+_COUNTERS = ("captured", "dropped", "refused", "unfinished", "no_signal", "losses")
 log = logging.getLogger("inloco.serve")
 
 
@@ -66,6 +67,8 @@ class LiveStream:
         self._ended = False
         self._began = 0.0
         self._pipeline: Pipeline | None = None
+        self._heart: Heartbeat | None = None
+        self._tries = self._tries_seen = 0
         self._before = dict.fromkeys(_COUNTERS, 0)  # of the runs before this one
         self._thread = Thread(target=self._run, name="inloco live", daemon=True)
 
@@ -95,6 +98,15 @@ class LiveStream:
         """Of the engine that runs, with its version; empty before it is open."""
         return self._pipeline.backend if self._pipeline else ""
 
+    def beats(self) -> bool:
+        """Whether frames moved or a lost camera was looked for since this was last True; an end is no hang."""
+        if self.error is not None or self._ended:
+            return True
+        if self._tries != self._tries_seen:
+            self._tries_seen = self._tries
+            return True
+        return self._heart is not None and self._heart.beats()
+
     def ladder(self) -> Ladder | None:
         """See `ladder_of`."""
         return ladder_of(self._pipeline)
@@ -121,6 +133,7 @@ class LiveStream:
         self._began, attempt = monotonic(), 0
         while not self._stopping.is_set():
             frames = self.stats.frames
+            self._tries += 1
             again = self._run_once()
             if not again or self._stopping.is_set():
                 return
@@ -132,7 +145,7 @@ class LiveStream:
         try:
             pipeline = self._build()
             pipeline.stats = self.stats
-            self._pipeline = pipeline
+            self._pipeline, self._heart = pipeline, Heartbeat(pipeline)
             if self._stopping.is_set():
                 return False
             pipeline.run(self._look)

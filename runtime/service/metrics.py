@@ -83,8 +83,11 @@ class _Live(Collector):
             stages.add_metric([name], *_buckets(stage))
         yield stages
         counters = live.counters()
-        yield CounterMetricFamily("inloco_frames", "Frames delivered.", live.stats.frames)
-        yield CounterMetricFamily("inloco_dropped", "Frames that a newer one replaced.", counters["dropped"])
+        yield CounterMetricFamily("inloco_captured", "Frames that the source gave.", counters["captured"])
+        yield CounterMetricFamily("inloco_frames", "Of them, delivered.", live.stats.frames)
+        yield CounterMetricFamily("inloco_dropped", "Of them, replaced by a newer one.", counters["dropped"])
+        yield CounterMetricFamily("inloco_refused", "Of them, such as no engine takes.", counters["refused"])
+        yield CounterMetricFamily("inloco_unfinished", "Of them, cut off on their way.", counters["unfinished"])
         yield CounterMetricFamily("inloco_no_signal", "NO SIGNAL pictures delivered.", counters["no_signal"])
         yield CounterMetricFamily("inloco_reconnects", "Losses of the camera.", counters["losses"])
         yield GaugeMetricFamily("inloco_fps", "Frames a second since the start.", live.stats.fps)

@@ -9,6 +9,7 @@ import signal
 import socket
 import sys
 from dataclasses import dataclass
+from functools import partial
 
 from runtime.errors import DONE
 from runtime.service.access import Access, allowed_hosts, find_certificate, find_token, is_loopback
@@ -17,6 +18,7 @@ from runtime.service.limits import Limits
 from runtime.service.server import Server, bind
 from runtime.service.service import Service, open_service
 from runtime.service.tls import Certificate
+from runtime.service_manager import ServiceManager
 from runtime.stream_options import StreamOptions
 
 _END_S = 1.7  # from the signal to the end
@@ -37,19 +39,32 @@ def run(options: ServeOptions) -> None:
     token, certificate = find_token(options.access), find_certificate(options.access)
     listener = bind(options.access.host, options.access.port)
     service = open_service(options.stream, options.limits)
-    server = Server(build_app(service, allowed_hosts(options.access), token), options.limits, certificate, service.stop)
+    manager = ServiceManager()
+    server = Server(
+        build_app(service, allowed_hosts(options.access), token), options.limits, certificate, service.stop,
+        partial(_tell, manager, service),
+    )  # fmt: skip
     if service.live is not None:
         service.live.failed = server.end
     for number in (signal.SIGINT, signal.SIGTERM):  # whoever reads the announcement may end us at once
         signal.signal(number, server.handle_exit)
     _announce(options.access, listener, certificate, service)
     server.run([listener])
+    manager.stopping()
     if not service.close(_END_S):
         # Vendor libraries abort the process when it ends below their threads.
         print("ended while an engine or a camera was still busy", file=sys.stderr, flush=True)
         os._exit(DONE)
     if service.live is not None and service.live.error is not None and not service.live.stats.frames:
         raise service.live.error
+
+
+def _tell(manager: ServiceManager, service: Service) -> None:
+    """Requests are answered; whether frames move is the service's own knowledge."""
+    manager.ready()
+    manager.say(f"{service.state()}, {service.viewers.taken} viewers")
+    if service.beats():
+        manager.alive()
 
 
 def _announce(access: Access, listener: socket.socket, certificate: Certificate | None, service: Service) -> None:

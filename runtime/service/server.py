@@ -52,7 +52,14 @@ def bind(host: str, port: int) -> socket.socket:
 class Server(uvicorn.Server):
     """Ends well on SIGTERM and SIGINT: `stop` is called at once, requests on their way get a second."""
 
-    def __init__(self, app: ASGIApp, limits: Limits, certificate: Certificate | None, stop: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        limits: Limits,
+        certificate: Certificate | None,
+        stop: Callable[[], None],
+        beat: Callable[[], None] = lambda: None,
+    ) -> None:
         class Http(_Http):
             bounds = limits
 
@@ -67,7 +74,12 @@ class Server(uvicorn.Server):
             ssl_certfile=certificate.path if certificate else None,
             ssl_keyfile=certificate.key if certificate else None,
         ))  # fmt: skip
-        self._stop = stop
+        self._stop, self._beat = stop, beat
+
+    async def on_tick(self, counter: int) -> bool:
+        """Ten times a second once requests are taken: as long as the event loop turns."""
+        self._beat()
+        return await super().on_tick(counter)
 
     def end(self) -> None:
         """As a signal does; from any thread."""

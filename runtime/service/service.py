@@ -67,6 +67,10 @@ class Service:
             "controls": str(self.board),
         } | live.counters()
 
+    def beats(self) -> bool:
+        """Whether there was a sign of life since this was last True: of the live stream, and no request hangs."""
+        return (self.live is None or self.live.beats()) and not self.translator.hangs
+
     def stop(self) -> None:
         """Begin to end: streams finish, no further frame is taken. May be called from a signal handler."""
         self.stopped = self.stopped or monotonic()

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from threading import Lock, Thread
-from time import perf_counter
+from time import monotonic, perf_counter
 from typing import Any
 
 from runtime.capi.worker import Job, Worker
@@ -25,6 +25,8 @@ from runtime.service.limits import Budget
 from runtime.service.refusal import Refusal
 from runtime.stats import Distribution
 from runtime.tiling import TiledEngine
+
+_HANG = 3  # times the patience with a request
 
 
 @dataclass
@@ -83,6 +85,12 @@ class Translator:
     def waiting(self) -> int:
         """Pictures in the queue and on the engine."""
         return self._queue.taken
+
+    @property
+    def hangs(self) -> bool:
+        """Whether the engine has not come back for several times as long as anybody waits."""
+        since = self._worker.busy_since
+        return since is not None and monotonic() - since > _HANG * self._patience_s
 
     async def translate(self, frame: Frame, controls: Mapping[str, Array]) -> Translation:
         """`frame` (H, W, C): the engine's size, or any other, which goes through in tiles.

@@ -9,7 +9,7 @@ from typing import Any
 
 import av
 from av.codec.context import Flags
-from av.error import FFmpegError
+from av.error import FFmpegError, InvalidDataError
 from av.video.reformatter import VideoReformatter
 
 from runtime.chroma import EXACT
@@ -72,12 +72,23 @@ class Decoder:
 
     def frames(self) -> Iterator[tuple[av.VideoFrame, float]]:
         """Every frame with the time at which its first bytes arrived: a decoder may hold it for some frames."""
+        return ((frame, arrived) for frame, arrived in self.frames_and_gaps() if frame is not None)
+
+    def frames_and_gaps(self) -> Iterator[tuple[av.VideoFrame | None, float]]:
+        """As `frames`, with None for what a network stream brings and nobody can decode; in a file that is an error."""
         for packet in self.container.demux(self.stream):
             if packet.is_corrupt and not self._live:
                 raise SourceError("a packet is cut off")
             arrived = self._arrived()
             self._remember(packet.pts, arrived)
-            for frame in packet.decode():
+            try:
+                pictures = packet.decode()
+            except InvalidDataError:
+                if not self._live:
+                    raise
+                yield None, arrived
+                continue
+            for frame in pictures:
                 yield frame, self._arrivals.pop(frame.pts, arrived)
 
     def _arrived(self) -> float:

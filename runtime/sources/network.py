@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 import av
 from av.error import FFmpegError
 
-from runtime.errors import SourceError
+from runtime.errors import FrameError, SourceError
 from runtime.manifest import ImagePort
 from runtime.sources.decoder import Decoder, reason
 from runtime.sources.source import Shot, without_password
@@ -19,6 +19,7 @@ _OPEN_S = 5.0
 _SILENT_S = {True: 2.5, False: 5.0}  # until it is lost; over RTSP FFmpeg waits twice, for the frame that it holds
 _KNOCK_S = 1.0
 _LATE_S = 0.4
+_BROKEN = 25  # frames in a row that cannot be decoded: then the connection is made anew
 _DRIFT = 5e-4  # by which the clocks of two machines may differ at most; crystals keep a tenth of it
 _PORTS = {"rtsp": 554, "rtsps": 322, "http": 80, "https": 443}
 _LOW_DELAY = {"fflags": "nobuffer", "flags": "low_delay", "analyzeduration": "100000"}
@@ -35,9 +36,10 @@ class NetworkSource:
         self._name = without_password(url)
         is_rtsp = url.startswith("rtsp")
         self._decoder = Decoder(url, port, _RTSP if is_rtsp else _LOW_DELAY, (_OPEN_S, _SILENT_S[is_rtsp]))
-        self._frames = self._decoder.frames()
+        self._frames = self._decoder.frames_and_gaps()
         self._clock = SenderClock() if is_rtsp else None
         self._number = 0
+        self._broken = 0  # in a row
 
     def read(self) -> Shot:
         late_since = inf
@@ -58,6 +60,10 @@ class NetworkSource:
         except (FFmpegError, OSError) as error:
             raise SourceError(f"{self._name} was lost: {reason(error)}") from error
         self._number += 1
+        self._broken = self._broken + 1 if picture is None else 0
+        if picture is None:
+            fault = "a frame cannot be decoded"
+            raise (FrameError if self._broken < _BROKEN else SourceError)(f"{self._name}: {fault}")
         if self._clock is None or picture.time is None:
             return picture, arrived
         return picture, self._clock.captured(picture.time, arrived)

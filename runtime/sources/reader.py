@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from threading import Event, Thread
+from threading import Thread
 from time import monotonic
 
-from runtime.errors import SourceError
+from runtime.errors import FrameError, SourceError
 from runtime.mailbox import Mailbox
 from runtime.sources.source import Shot, Source
+from runtime.sources.watch import Watch
 
 _SLICE_S = 0.25  # how often a waiting reader looks whether the stream is stopped
 _PATIENCE_S = 1.0  # with a read that is under way when the reader is closed
@@ -21,12 +22,12 @@ class Hung(SourceError):
 class Reader:
     """One opening of one camera: its thread opens, reads and closes it, and the owner takes what it read.
 
-    First `wait_open`, then `read`; both raise what the camera raised, Hung when it does nothing for `hang_s` seconds,
-    and give up, with None, once `stopping` is set.
+    First `wait_open`, then `read`; both raise what the camera raised, Hung when it does nothing for `watch.hang_s`
+    seconds, and give up, with None, once `watch.stopping` is set. After a FrameError it may be read again.
     """
 
-    def __init__(self, open_camera: Callable[[], Source], name: str, hang_s: float, stopping: Event) -> None:
-        self._open_camera, self._name, self._hang_s, self._stopping = open_camera, name, hang_s, stopping
+    def __init__(self, open_camera: Callable[[], Source], name: str, watch: Watch) -> None:
+        self._open_camera, self._name, self._watch = open_camera, name, watch
         self._is_triggered = False
         self._answers: Mailbox[Shot | BaseException | bool] = Mailbox(1, newest_wins=False)
         self._thread = Thread(target=self._run, name="inloco camera", daemon=True)
@@ -40,11 +41,16 @@ class Reader:
                 self._is_triggered = getattr(camera, "is_triggered", False)
                 going = self._answers.put(True)
                 while going:
-                    shot = camera.read()
+                    try:
+                        shot: Shot | FrameError | None = camera.read()
+                    except FrameError as error:
+                        shot = error
                     going = shot is not None and self._answers.put(shot)
             finally:
                 camera.close()
             self._answers.put(SourceError(f"{self._name} has ended"))
+        except MemoryError:
+            self._answers.put(SourceError(f"{self._name} was lost: there is no memory for its frame"))
         except BaseException as error:
             self._answers.put(error)
 
@@ -59,14 +65,16 @@ class Reader:
 
     def _next(self, fault: str) -> Shot | bool | None:
         begun = monotonic()
-        while not self._stopping.is_set():
+        while not self._watch.stopping.is_set():
             answer = self._answers.get(_SLICE_S)
             if isinstance(answer, BaseException):
                 raise answer
             if answer is not None:
                 return answer
-            if monotonic() - begun > self._hang_s and not self._is_triggered:
-                raise Hung(f"{self._name} hangs: it {fault} for {self._hang_s:g} s")
+            if self._is_triggered:
+                self._watch.turns += 1
+            elif monotonic() - begun > self._watch.hang_s:
+                raise Hung(f"{self._name} hangs: it {fault} for {self._watch.hang_s:g} s")
         return None
 
     def close(self, wait_s: float = _PATIENCE_S) -> None:

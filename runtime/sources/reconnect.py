@@ -61,7 +61,7 @@ class ReconnectingSource:
             reader.close()
 
     def _open(self) -> Reader:
-        reader = Reader(self._open_camera, self._name, self._watch.hang_s, self._watch.stopping)
+        reader = Reader(self._open_camera, self._name, self._watch)
         try:
             reader.wait_open()
         except SourceError:
@@ -70,6 +70,7 @@ class ReconnectingSource:
         return reader
 
     def _lose(self, error: SourceError, attempt: int) -> None:
+        self._watch.turns += 1
         if attempt == 0:
             self._watch.losses += 1
             log.warning("%s", error)

@@ -21,6 +21,7 @@ class Watch:
     watchdog: Watchdog = field(default_factory=Watchdog)
     losses: int = 0  # of the camera, hung reads included
     reconnects: int = 0  # losses after which it came back
+    turns: int = 0  # of looking for a lost camera, or waiting for one that is triggered: its thread does not hang
     repeated: int = 0  # frames equal to the one before
     missed: int = 0  # frames that the camera numbered and that never arrived
 
