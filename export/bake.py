@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from export.frame_graph import FrameGraph
 from export.graph_edit import set_constant
 from export.source import Source
-from runtime.controls import Surroundings, parse_assignments
+from runtime.controls import Surroundings, fixed_values, parse_assignments
 from runtime.errors import GraphError
 from runtime.frames import Array
 
@@ -43,7 +43,7 @@ def baked(source: Source, assignments: Sequence[str], around: Surroundings) -> S
         GraphError: no input would be left.
     """
     signature = source.signature
-    values = parse_assignments(assignments, signature.controls, around)
+    values = fixed_values(parse_assignments(assignments, signature.controls, around))
     rest = tuple(control for control in signature.controls if control.name not in values)
     if signature.frame is None and not rest:
         raise GraphError(f"with {', '.join(values)} baked in, the graph would take nothing and always give the same")

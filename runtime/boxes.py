@@ -122,3 +122,4 @@ def _words(box: Array) -> str:
 
 
 _READERS: dict[str, Callable[[Path], tuple[Array, Size | None]]] = {".txt": _text, ".xml": _voc, ".json": _coco}
+BOX_SUFFIXES = tuple(_READERS)

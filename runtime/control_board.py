@@ -12,16 +12,22 @@ from dataclasses import dataclass
 from threading import Lock
 from typing import Any
 
+import numpy as np
+
 from runtime.controls import (
     NOWHERE,
     Surroundings,
+    Value,
     allowed,
     checked_value,
     control_of,
     default_value,
+    fixed_values,
+    in_range,
     parse_assignments,
 )
-from runtime.frames import Array
+from runtime.errors import ControlError
+from runtime.frames import Array, Frame
 from runtime.manifest import Control
 
 _SHOWN = 16  # a control of more numbers is described by what it was set to, not by its numbers
@@ -32,7 +38,7 @@ DEFAULT = "default"
 class _State:
     """All values at one moment, and the texts that they were set by. Replaced as a whole, never changed."""
 
-    values: Mapping[str, Array]
+    values: Mapping[str, Value]
     texts: Mapping[str, str]
 
 
@@ -61,9 +67,23 @@ class ControlBoard:
         self.update(assignments)
         self._around = later or around
 
-    def values(self) -> dict[str, Array]:
-        """Every control by name, float32, as the engine takes it. The arrays are never written to again."""
-        return dict(self._state.values)
+    def values(self, frame: Frame | None = None, name: str = "") -> dict[str, Array]:
+        """Every control by name, float32, as the engine takes it, for this frame of the file `name`, if it has one.
+
+        The arrays are never written to again.
+
+        Raises:
+            ControlError: one depends on the frame, and there is none, or what finds it fails.
+        """
+        state, values = self._state, {}
+        for control in self.controls:
+            value = state.values[control.name]
+            if not isinstance(value, np.ndarray):
+                if frame is None:
+                    raise ControlError(f"control {control.name!r} depends on the frame, of which there is none here")
+                value = in_range(value(frame, name), control)
+            values[control.name] = value
+        return values
 
     def set(self, assignment: str) -> None:
         """Change one control, e.g. "style=seed:7"; "style=default" brings its default back.
@@ -79,13 +99,12 @@ class ControlBoard:
         Raises:
             ControlError: one is wrong, or a control is given twice; all keep their values.
         """
-        found = self.parse(assignments)
-        texts = dict(assignment.split("=", 1) for assignment in assignments)
-        self._replace(found, texts)
+        found = parse_assignments(assignments, self.controls, self._around)
+        self._replace(found, dict(assignment.split("=", 1) for assignment in assignments))
 
     def parse(self, assignments: Sequence[str]) -> dict[str, Array]:
-        """The values that assignments mean, changing nothing. Raises ControlError as `update`."""
-        return parse_assignments(assignments, self.controls, self._around)
+        """The values that assignments mean, changing nothing. Raises ControlError as `update`, and of changing ones."""
+        return fixed_values(parse_assignments(assignments, self.controls, self._around))
 
     def put(self, name: str, values: Array) -> None:
         """Change one control to numbers, of any shape with as many as it has (copied).
@@ -105,7 +124,7 @@ class ControlBoard:
         """The assignments that would bring this state about."""
         return " ".join(f"{name}={text}" for name, text in self._state.texts.items())
 
-    def _replace(self, values: Mapping[str, Array], texts: Mapping[str, str]) -> None:
+    def _replace(self, values: Mapping[str, Value], texts: Mapping[str, str]) -> None:
         with self._changing:
             state = self._state
             self._state = _State({**state.values, **values}, {**state.texts, **texts})
@@ -117,6 +136,6 @@ def _described(control: Control, state: _State) -> dict[str, Any]:
         "kind": control.kind, "shape": list(control.shape), "set": state.texts[control.name],
         "allowed": allowed(control), "names": list(control.names),
     }  # fmt: skip
-    if value.size <= _SHOWN:
+    if isinstance(value, np.ndarray) and value.size <= _SHOWN:
         about["value"] = value.ravel().tolist()
     return about

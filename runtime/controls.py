@@ -10,12 +10,13 @@
     mask=mask.png                   a picture, stretched from black..white to the control's low..high
     masks=DIR                       the masks of a folder, one instance a picture
     boxes=FILE                      x1 y1 x2 y2 a line (.txt), VOC's .xml or COCO's .json
+    boxes=DIR, boxes=call:f.py:find of every frame its own (runtime/each_frame.py)
     style=default                   the value that it has when it is not given
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -23,16 +24,17 @@ from typing import Protocol
 import numpy as np
 
 from runtime.blend import blend
-from runtime.boxes import box_slots, read_boxes
+from runtime.boxes import BOX_SUFFIXES, read_boxes
+from runtime.each_frame import CALL, EachFrame, Slots, each_frame
 from runtime.errors import ControlError
 from runtime.frames import Array
 from runtime.images import IMAGE_SUFFIXES
-from runtime.manifest import Control, ImagePort, Manifest
-from runtime.masks import mask_slots, picture_values, read_masks
+from runtime.manifest import Control, Manifest
+from runtime.masks import picture_values, read_masks
 from runtime.notes import Say, say_nothing
 
-_BOX_SUFFIXES = (".txt", ".xml", ".json")
-_READ = {".npy", *_BOX_SUFFIXES, *IMAGE_SUFFIXES}
+_READ = {".npy", *BOX_SUFFIXES, *IMAGE_SUFFIXES}
+Value = Array | EachFrame
 
 
 class FileRefusedError(ControlError):
@@ -59,10 +61,9 @@ class Surroundings:
     say: Say = say_nothing  # hears, in a sentence, what was done to a value to make it fit
     files: bool = True  # whether a value may name a file of this machine: never, where it comes over a network
 
-    @property
-    def port(self) -> ImagePort | None:
-        """The engine's frame."""
-        return self.manifest.frame if self.manifest else None
+    def slots(self, control: Control) -> Slots:
+        """How boxes and masks come into a control's slots here."""
+        return Slots(control, self.manifest, self.fit, self.say)
 
 
 NOWHERE = Surroundings()
@@ -74,19 +75,27 @@ def parse_controls(assignments: Sequence[str], controls: Sequence[Control]) -> d
     Raises:
         ControlError: a control is unknown or assigned twice, or its value is not allowed.
     """
-    values = parse_assignments(assignments, controls)
+    values = fixed_values(parse_assignments(assignments, controls))
     return {control.name: values.get(control.name, default_value(control)) for control in controls}
+
+
+def fixed_values(values: Mapping[str, Value]) -> dict[str, Array]:
+    """The same, all of which are one value for all frames. Raises ControlError where one is not."""
+    fixed = {name: value for name, value in values.items() if isinstance(value, np.ndarray)}
+    if varying := values.keys() - fixed.keys():
+        raise ControlError(f"control {min(varying)!r} takes one value here, not another for every frame")
+    return fixed
 
 
 def parse_assignments(
     assignments: Sequence[str], controls: Sequence[Control], around: Surroundings = NOWHERE
-) -> dict[str, Array]:
+) -> dict[str, Value]:
     """The assigned controls by name, as `parse_controls`; masks may have more slots than the control, in whole sets.
 
     Raises:
         ControlError: as `parse_controls`.
     """
-    values: dict[str, Array] = {}
+    values: dict[str, Value] = {}
     for assignment in assignments:
         name, equals, text = assignment.partition("=")
         if not equals or not text:
@@ -94,8 +103,16 @@ def parse_assignments(
         control = control_of(name, controls)
         if name in values:
             raise ControlError(f"control {name!r} is given twice")
-        values[name] = _in_range(_parse(text, control, around), control)
+        values[name] = _each_frame(text, control, around) or in_range(_parse(text, control, around), control)
     return values
+
+
+def _each_frame(text: str, control: Control, around: Surroundings) -> EachFrame | None:
+    if around.files:
+        return each_frame(text, around.slots(control))
+    if text.startswith(CALL):
+        raise FileRefusedError(f"control {control.name!r} cannot call this machine's functions over the network")
+    return None
 
 
 def control_of(name: str, controls: Sequence[Control]) -> Control:
@@ -129,14 +146,14 @@ def checked_value(values: Array, control: Control) -> Array:
     wanted = int(np.prod(control.shape))
     if values.size != wanted:
         raise ControlError(f"control {control.name!r} takes {wanted} number(s), not {values.size}")
-    return _in_range(np.array(values, np.float32).reshape(control.shape), control)
+    return in_range(np.array(values, np.float32).reshape(control.shape), control)
 
 
 def _parse(text: str, control: Control, around: Surroundings) -> Array:
     if text == "default":
         return default_value(control)
     if text.startswith(("lerp:", "slerp:")):
-        return blend(text, control, lambda part: _in_range(_parse(part, control, around), control))
+        return blend(text, control, lambda part: in_range(_parse(part, control, around), control))
     value, *options = _split_options(text)
     suffix = Path(value).suffix.lower()
     if value.startswith("seed:"):
@@ -149,13 +166,12 @@ def _parse(text: str, control: Control, around: Surroundings) -> Array:
         raise ControlError(f"control {control.name!r} takes no {options[0]!r} with {value!r}: {allowed(control)}")
     if suffix == ".npy":
         return _load(Path(value), control)
-    if control.kind == "boxes" and suffix in _BOX_SUFFIXES:
-        boxes, size = read_boxes(Path(value), control.name)
-        return box_slots(boxes, size, control, around.port, (around.fit, around.say))
+    if control.kind == "boxes" and suffix in BOX_SUFFIXES:
+        return around.slots(control).of_boxes(*read_boxes(Path(value), control.name))
     if suffix in IMAGE_SUFFIXES:
         return picture_values(Path(value), control, around.fit, allowed(control))
     if control.kind == "mask" and Path(value).is_dir():
-        return mask_slots(read_masks(Path(value), control, around.fit), control, around.manifest, around.say)
+        return around.slots(control).of_masks(read_masks(Path(value), control, around.fit))
     if any(part in control.names for part in value.split(",")):
         return _classes(value.split(","), control)
     return _numbers(value, control)
@@ -222,7 +238,8 @@ def _numbers(text: str, control: Control) -> Array:
     return checked_value(value, control)
 
 
-def _in_range(value: Array, control: Control) -> Array:
+def in_range(value: Array, control: Control) -> Array:
+    """`value`, contiguous. Raises ControlError where a number is outside the control's range."""
     low = -np.inf if control.low is None else control.low
     high = np.inf if control.high is None else control.high
     if not np.isfinite(value).all() or value.min() < low or value.max() > high:
@@ -239,10 +256,12 @@ def allowed(control: Control) -> str:
         ways.append("seed:N")
     if control.companion:
         ways.append("a picture")
+    if control.kind in ("mask", "boxes"):
+        ways.append("call:FILE.py:FUNCTION")
     if control.kind == "mask":
         ways.append(f"a folder of masks, or a mask, of {control.shape[-1]}×{control.shape[-2]} or the frames' size")
     if control.kind == "boxes":
-        ways.append(f"a .txt, .xml or .json file of up to {control.shape[1]} boxes")
+        ways.append(f"a .txt, .xml or .json file of up to {control.shape[1]} boxes, or a folder of one for each frame")
     size = int(np.prod(control.shape))
     ways.append(f"{size} number(s)" if size <= 16 else f"a .npy file of shape {control.shape}")
     if control.low is not None or control.high is not None:

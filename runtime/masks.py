@@ -45,7 +45,11 @@ def read_masks(folder: Path, control: Control, fit: str) -> list[Array]:
         paths = list_images(folder)
     except SourceError as error:
         raise ControlError(f"control {control.name!r}: {error}") from error
-    masks = [_read_mask(path, control, fit) for path in paths]
+    return by_area([_read_mask(path, control, fit) for path in paths], control)
+
+
+def by_area(masks: list[Array], control: Control) -> list[Array]:
+    """Those with a pixel inside, the greatest first."""
     middle = _middle(control)
     held = [mask for mask in masks if (mask > middle).any()]
     return sorted(held, key=lambda mask: -int((mask > middle).sum()))

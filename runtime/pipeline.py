@@ -183,7 +183,7 @@ class Pipeline:
                     item.submitted = monotonic()
                     in_flight.append(item)
                     frame = {"frame": item.frame[None]} if engine.manifest.frame else {}
-                    engine.submit({**frame, **self._stages.controls()})
+                    engine.submit({**frame, **self._stages.controls(item.frame, item.mark.name)})
                 if in_flight and (item is None or len(in_flight) >= engine.depth):
                     self._collect(engine, in_flight[0])
                     in_flight.popleft()

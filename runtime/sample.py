@@ -93,7 +93,7 @@ def _run(engine: Engine, board: ControlBoard, options: SampleOptions) -> Iterato
     for name, frame in _frames(options, engine.manifest):
         for seed in seeds:
             board.update([f"{control}=seed:{seed}" for control in drawn])
-            inputs: dict[str, Array] = board.values()
+            inputs: dict[str, Array] = board.values(frame, name)
             if frame is not None and engine.manifest.frame is not None:
                 inputs[engine.manifest.frame.name] = frame[None]
             title = "_".join([name] * bool(name) + [f"seed{seed}"] * bool(drawn)) or "sample"

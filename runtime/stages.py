@@ -20,7 +20,8 @@ class Stages:
     prepare: Callable[[Frame], Frame]  # to what the engine takes; may raise FrameError
     open_engine: Callable[[], Engine]
     sink: Sink
-    controls: Callable[[], Mapping[str, Array]] = dict  # the engine's inputs beside the frame, asked for before each
+    # The engine's inputs beside the frame; asked for before each, with the frame and the name of its file.
+    controls: Callable[[Frame, str], Mapping[str, Array]] = lambda frame, name: {}
     original: Callable[[Frame], Frame] = lambda frame: frame  # what stands beside the translated frame (Mode.compare)
     ladder: Ladder | None = None  # judges every delivered frame
 

@@ -51,6 +51,11 @@ def nearest(points: Vectors, among: Vectors) -> Vectors:
     return distances
 
 
+def mutual_information(counts: Vectors) -> float:
+    """Bits that one class says of the other, from how often each two came together: (C, C)."""
+    return entropy(counts.sum(axis=0)) + entropy(counts.sum(axis=1)) - entropy(counts.ravel())
+
+
 def entropy(shares: Vectors) -> float:
     """Of a distribution, in bits; counts will do."""
     p = shares[shares > 0] / shares.sum()

@@ -80,11 +80,6 @@ class Session:
         self._names = [port.name for port in self.manifest.translated]
         self._frame_name = self.manifest.frame.name if self.manifest.frame else ""
 
-    @property
-    def controls(self) -> dict[str, Array]:
-        """The values of now; jobs in flight keep theirs."""
-        return self._board.values()
-
     def set_control(self, name: str, text: str) -> None:
         """As `--control name=text`. Raises ControlError."""
         self._board.set(f"{name}={text}")
@@ -199,7 +194,8 @@ class Session:
             self._worker.put(job)
 
     def _inputs(self, frame: Frame | None) -> Mapping[str, Array]:
-        return self.controls if frame is None else {self._frame_name: frame[None], **self.controls}
+        controls = self._board.values(frame)  # the values of now; jobs in flight keep theirs
+        return controls if frame is None else {self._frame_name: frame[None], **controls}
 
     def _deliver(self, pictures: Sequence[Array], outputs: Mapping[str, Array]) -> None:
         for name, picture in zip(self._names, pictures, strict=True):

@@ -46,21 +46,22 @@ class Routes:
         fit = request.query_params.get("fit", service.fit)
         if fit not in (*FITS, TILE):
             raise Refusal(400, "unknown_fit", f"fit={fit[:20]!r} is not one of {', '.join([*FITS, TILE])}")
-        controls = {**service.board.values(), **self._assigned(request.query_params.getlist("control"))}
+        assigned = self._assigned(request.query_params.getlist("control"))
         data = await uploads.receive_body(request, service.limits, service.uploads)
-        return await self._translated(request, data, (port, fit), controls)
+        return await self._translated(request, data, (port, fit), assigned)
 
     async def _translated(
-        self, request: Request, data: bytes, target: tuple[ImagePort, str], controls: Mapping[str, Array]
+        self, request: Request, data: bytes, target: tuple[ImagePort, str], assigned: Mapping[str, Array]
     ) -> Response:
         service, (port, fit) = self._service, target
 
-        def read() -> tuple[str, Frame]:
+        def read() -> tuple[str, Frame, Mapping[str, Array]]:
             head = uploads.measure(data, service.limits.pixels)
             name, frame = uploads.chosen_format(request, head.format), uploads.decode(data, port)
-            return name, frame if fit == TILE else fit_frame(frame, port.height, port.width, fit)
+            fitted = frame if fit == TILE else fit_frame(frame, port.height, port.width, fit)
+            return name, fitted, {**service.board.values(fitted), **assigned}
 
-        name, frame = await asyncio.to_thread(read)
+        name, frame, controls = await asyncio.to_thread(read)
         result = await service.translator.translate(frame, controls)
         content = await asyncio.to_thread(uploads.encode, result.picture, name)
         headers = {

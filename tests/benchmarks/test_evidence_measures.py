@@ -12,7 +12,15 @@ import torch
 
 from benchmarks.evidence.classifiers import DigitNet, accuracy, digit_classifier
 from benchmarks.evidence.judges.instances import grown, ssim_where
-from benchmarks.evidence.measures import cluster_accuracy, edge_ssim, edges, entropy, frechet, nearest
+from benchmarks.evidence.measures import (
+    cluster_accuracy,
+    edge_ssim,
+    edges,
+    entropy,
+    frechet,
+    mutual_information,
+    nearest,
+)
 from benchmarks.evidence.rows import Precision, Row, better, read_rows, write_row
 from benchmarks.evidence.tasks import TASKS
 from benchmarks.evidence.training import RECIPES, planned
@@ -43,6 +51,12 @@ def test_frechet_distance_does_not_depend_on_the_axes() -> None:
     turned, _ = np.linalg.qr(rng.normal(size=(4, 4)))
     assert frechet(one @ turned, other @ turned) == pytest.approx(frechet(one, other), rel=1e-8)
     assert frechet(other, one) == pytest.approx(frechet(one, other), rel=1e-8)
+
+
+def test_mutual_information_of_equal_of_independent_and_of_sole_classes() -> None:
+    assert mutual_information(np.eye(8) * 5) == pytest.approx(3)
+    assert mutual_information(np.ones((8, 8))) == pytest.approx(0)
+    assert mutual_information(np.diag([9.0, 0.0])) == 0
 
 
 def test_entropy_of_even_and_of_sole_classes() -> None:

@@ -32,12 +32,14 @@ class ThreadBound:
         self.gate = gate
         self.deepest = 0
         self.submitted = 0
+        self.strength: Array | None = None
         self.closed = False
         self._pending: deque[Array] = deque()
 
     def submit(self, inputs: Mapping[str, Array]) -> None:
         assert get_ident() == self.owner
         self.submitted += 1
+        self.strength = inputs.get("strength")
         if inputs["frame"][0, 0, 0, 0] == 13:
             raise EngineError("this frame is unlucky")
         self._pending.append(255 - inputs["frame"])
@@ -182,7 +184,8 @@ def test_controls_are_checked_and_reach_the_engine(opened: Opened) -> None:
     with pytest.raises(ControlError, match=r"takes 1 number\(s\), not 2"):
         opened.session.set_values("strength", np.zeros(2, np.float32))
     opened.session.set_control("strength", "0.25")
-    assert opened.session.controls["strength"] == 0.25
+    opened.session.translate(np.zeros(opened.shape, np.uint8), [np.empty(opened.shape, np.uint8)])
+    assert opened.engine.strength == 0.25
     opened.session.close()
 
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from runtime.blend import slerp
-from runtime.controls import Surroundings, parse_assignments
+from runtime.controls import Surroundings, fixed_values, parse_assignments
 from runtime.errors import ControlError, EngineError
 from runtime.frames import Array
 from runtime.manifest import Control, ImagePort, Manifest, Output
@@ -33,7 +33,7 @@ PLAIN = Manifest("g.onnx", {}, frame=PORT, translated=(PORT,), controls=(MASKS, 
 def value(assignment: str, manifest: Manifest = PLAIN, fit: str = "letterbox", heard: list[str] | None = None) -> Array:
     controls = (Z, STYLE, DOMAIN, NUMBER, MASKS, BOXES, IMAGE)
     around = Surroundings(manifest, None, fit, (heard if heard is not None else []).append)
-    (found,) = parse_assignments([assignment], controls, around).values()
+    (found,) = fixed_values(parse_assignments([assignment], controls, around)).values()
     return found
 
 
