@@ -32,6 +32,7 @@ VERBS = {
     "systems-page": ("benchmarks.systems_page", "write docs/systems.md from the registry and the evidence"),
     "digits": ("benchmarks.digits", "train the digit table of UNIT's paper"),
     "latency": ("benchmarks.latency", "time engines and write the report"),
+    "quality": ("benchmarks.quality", "judge translations by metrics and write the report"),
     "overhead": ("benchmarks.overhead", "compare the stream with a bare loop over the engine"),
     "serve-load": ("benchmarks.serve_load", "load the service with many clients"),
     "c-overhead": ("benchmarks.c_api", "time what the C library adds to an engine"),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Protocol
 
 import numpy as np
@@ -11,12 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from benchmarks.metrics import FEATURES_FILE
-from models.networks.pretrained import FrozenFeatures, load_weights, squeezenet_features
-
-SIDE = 128  # px, to which pictures are enlarged in front of SqueezeNet
-TAPS = (4, 7, 9, 12)  # its layers whose averages are read
-BATCH = 32
+from benchmarks.quality.squeeze import Squeeze
 
 
 class Classifier(Protocol):
@@ -27,29 +21,6 @@ class Classifier(Protocol):
 
     def logits(self, images: Tensor) -> Tensor:
         """(N, C, H, W) in [-1, 1] → (N, classes)."""
-
-
-class Squeeze(nn.Module):
-    """SqueezeNet's averaged features with ImageNet's weights; nothing of it is trained."""
-
-    def __init__(self, weights: Path) -> None:
-        super().__init__()
-        layers = squeezenet_features()
-        load_weights(layers, weights / FEATURES_FILE)
-        self.frozen = FrozenFeatures(layers).eval()
-
-    @torch.no_grad()
-    def forward(self, images: Tensor) -> Tensor:
-        found = []
-        for batch in torch.split(images, BATCH):
-            x = F.interpolate(batch, (SIDE, SIDE), mode="bicubic", antialias=True).clamp(-1, 1)
-            x, means = ((x + 1) / 2 - self.frozen.mean) / self.frozen.deviation, []
-            for index, layer in enumerate(self.frozen.layers):
-                x = layer(x)
-                if index in TAPS:
-                    means.append(x.mean(dim=(2, 3)))
-            found.append(torch.cat(means, dim=1))
-        return torch.cat(found)
 
 
 class LinearOnSqueeze:

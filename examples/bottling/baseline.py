@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from benchmarks.metrics import load_lpips
+from benchmarks.quality.lpips import load_lpips
 from examples.bottling.degrade import degrade
 from runtime.errors import DONE, run_command
 from runtime.images import list_images, read_image

@@ -20,7 +20,9 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from benchmarks.metrics import Lpips, flicker, load_lpips, psnr, ssim
+from benchmarks.quality.flicker import flicker
+from benchmarks.quality.lpips import Lpips, load_lpips
+from benchmarks.quality.pixels import psnr, ssim
 from examples.bottling.baseline import TUNED, WEIGHTS
 from examples.bottling.prepare import read_clip
 from runtime.engine import Engine, infer, open_engine

@@ -13,7 +13,7 @@ from safetensors.torch import save_file
 from torch import nn
 from torch.nn import functional as F
 
-from benchmarks.metrics import luminance_psnr
+from benchmarks.quality.pixels import luminance_psnr
 from models.data.batches import Pair
 from models.data.datasets import DataConfig, open_dataset, reduced
 from models.errors import ConfigError, DataError

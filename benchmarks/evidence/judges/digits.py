@@ -13,9 +13,11 @@ from torch.nn import functional as F
 from benchmarks.evidence.classifiers import DigitNet, accuracy, digit_classifier, predicted
 from benchmarks.evidence.judges.judge import Case, Figures
 from benchmarks.evidence.judges.paired import shipped
-from benchmarks.evidence.measures import entropy, frechet, mutual_information, nearest
+from benchmarks.evidence.measures import entropy, mutual_information
 from benchmarks.evidence.pictures import drawn, run, whole
 from benchmarks.parzen import best_sigma, log_likelihoods
+from benchmarks.quality.frechet import frechet
+from benchmarks.quality.memorisation import nearest
 from models.data.arrays import read_labels
 from models.data.places import only_side, sides
 from models.system import System

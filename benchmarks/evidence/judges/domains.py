@@ -12,12 +12,14 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from benchmarks.evidence.classifiers import LinearOnSqueeze, Squeeze, accuracy, predicted
+from benchmarks.evidence.classifiers import LinearOnSqueeze, accuracy, predicted
 from benchmarks.evidence.judges.judge import Case, Figures
 from benchmarks.evidence.judges.paired import SHOWN, shipped, spread
-from benchmarks.evidence.measures import edge_ssim, frechet
 from benchmarks.evidence.pictures import drawn, run, to_frames, whole
-from benchmarks.metrics import load_lpips, ssim
+from benchmarks.quality.frechet import frechet
+from benchmarks.quality.lpips import load_lpips
+from benchmarks.quality.pixels import edge_ssim, ssim
+from benchmarks.quality.squeeze import Squeeze
 from models.data.places import domain_folders, sides
 from models.system import System
 

@@ -11,11 +11,12 @@ from numpy.typing import NDArray
 from skimage.metrics import structural_similarity
 from torch import Tensor
 
-from benchmarks.evidence.classifiers import LinearOnSqueeze, Squeeze, accuracy, predicted
+from benchmarks.evidence.classifiers import LinearOnSqueeze, accuracy, predicted
 from benchmarks.evidence.judges.domains import labelled
 from benchmarks.evidence.judges.judge import Case, Figures
 from benchmarks.evidence.judges.paired import SHOWN, shipped
 from benchmarks.evidence.pictures import CENTRE, run, to_frames, whole
+from benchmarks.quality.squeeze import Squeeze
 from models.data.images import ImageFolder, View, list_images
 from models.data.masks import MaskFolder, mask_slots
 from models.data.places import sides

@@ -9,12 +9,12 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from benchmarks.evidence.classifiers import Squeeze
 from benchmarks.evidence.judges.domains import kept
 from benchmarks.evidence.judges.judge import Case, Figures
 from benchmarks.evidence.judges.paired import shipped
-from benchmarks.evidence.measures import frechet
 from benchmarks.evidence.pictures import run
+from benchmarks.quality.frechet import frechet
+from benchmarks.quality.squeeze import Squeeze
 from models.data.images import ImageFolder, list_images, to_tensor
 from models.system import System
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import combinations
 from statistics import fmean
 from typing import ClassVar
 
@@ -13,7 +12,9 @@ from torch.nn import functional as F
 
 from benchmarks.evidence.judges.judge import Case, Figures
 from benchmarks.evidence.pictures import drawn, run, to_frames, whole
-from benchmarks.metrics import Lpips, load_lpips, luminance_psnr, psnr, ssim
+from benchmarks.quality import diversity
+from benchmarks.quality.lpips import Lpips, load_lpips
+from benchmarks.quality.pixels import luminance_psnr, psnr, ssim
 from models.data.datasets import reduced
 from models.system import Deployable, System
 from runtime.frames import Array
@@ -31,8 +32,7 @@ def shipped(system: System) -> Deployable:
 def spread(lpips: Lpips, versions: Sequence[Sequence[Array]]) -> float:
     """Mean LPIPS between two of the versions of a picture; versions[k][n] is version k of picture n."""
     few = [pictures[:COMPARED] for pictures in versions]
-    pairs = [(a, b) for first, second in combinations(few, 2) for a, b in zip(first, second, strict=True)]
-    return fmean(lpips.distance(a, b) for a, b in pairs)
+    return fmean(diversity.spread(lpips, of_one) for of_one in zip(*few, strict=True))
 
 
 class PairedJudge:

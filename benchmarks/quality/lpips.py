@@ -1,35 +1,31 @@
-"""How far a translated picture is from the true one: PSNR and SSIM per pixel, LPIPS as people see it.
+"""LPIPS: how far two pictures are apart to people.
 
-PSNR and SSIM are those of the gate (calibration/fidelity.py). LPIPS (Zhang et al., "The Unreasonable Effectiveness of
-Deep Features as a Perceptual Metric", 2018, version 0.1) is read over SqueezeNet 1.1 (Iandola et al., 2016): seven
-feature maps, each pixel's channel vector scaled to length one; the squared differences are weighted per channel by
-learned non-negative numbers, averaged over the map and summed over the seven. 0 = the same, about 1 = unrelated.
+Zhang et al., "The Unreasonable Effectiveness of Deep Features as a Perceptual Metric", 2018, version 0.1, read over
+SqueezeNet 1.1 (Iandola et al., 2016): seven feature maps, each pixel's channel vector scaled to length one; the squared
+differences are weighted per channel by learned non-negative numbers, averaged over the map and summed over the seven.
+0 = the same, about 1 = unrelated.
 """
 
 from __future__ import annotations
 
 import zipfile
 from collections.abc import Sequence
-from itertools import pairwise
 from pathlib import Path
 from pickle import UnpicklingError
 
 import cv2
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from calibration.fidelity import psnr, ssim
 from models.networks.pretrained import squeezenet_features
 from runtime.errors import FrameError, SourceError
 from runtime.frames import Array
 
-__all__ = ["FEATURES_FILE", "HEADS_FILE", "Lpips", "flicker", "load_lpips", "luminance_psnr", "psnr", "ssim"]
-
 FEATURES_FILE = "squeezenet1_1_imagenet_fp16.npz"  # torchvision's SqueezeNet 1.1, its own parameter names
 HEADS_FILE = "lpips_squeeze_linear_v0.1.pth"  # the authors' linear weights, version 0.1
 _TAPS = (1, 4, 7, 9, 10, 11, 12)  # features.N whose output is compared
+_WIDTHS = (64, 128, 256, 384, 384, 512, 512)  # their channels
 # ImageNet's mean and deviation, in [-1, 1] (the scaling layer of LPIPS 0.1); RGB.
 _MEAN = (-0.030, -0.088, -0.188)
 _DEVIATION = (0.458, 0.448, 0.450)
@@ -87,28 +83,10 @@ def load_lpips(weights: Path) -> Lpips:
             parameters = {name: torch.from_numpy(stored[name].astype(np.float32)) for name in stored.files}
         ours = {k.removeprefix("features."): v for k, v in parameters.items() if k.startswith("features.")}
         features.load_state_dict(ours)
-        heads = torch.load(weights / HEADS_FILE, map_location="cpu", weights_only=True)
+        stored_heads = torch.load(weights / HEADS_FILE, map_location="cpu", weights_only=True)
+        heads = [stored_heads[f"lin{tap}.model.1.weight"].reshape(width) for tap, width in enumerate(_WIDTHS)]
     except FileNotFoundError as error:
         raise SourceError(f"LPIPS needs {error.filename}; give the folder that holds it with --weights") from error
-    except (OSError, EOFError, RuntimeError, ValueError, UnpicklingError, zipfile.BadZipFile) as error:
-        raise SourceError(f"the LPIPS weights in {weights} are damaged: copy them again") from error
-    return Lpips(features, [heads[f"lin{tap}.model.1.weight"] for tap in range(len(_TAPS))])
-
-
-def luminance_psnr(one: Array, other: Array, border: int = 4) -> float:
-    """PSNR of two BGR uint8 pictures as super-resolution reports it, in dB: BT.601 luminance in studio range (MATLAB's
-    rgb2ycbcr, not rounded), without `border` pixels at each side."""
-    weights = np.array([24.966, 128.553, 65.481]) / 255  # B, G, R
-    inside = (slice(border, -border or None),) * 2
-    difference = (one[inside].astype(np.float64) - other[inside].astype(np.float64)) @ weights
-    error = float(np.square(difference).mean())
-    return float("inf") if error == 0 else 10 * float(np.log10(255**2 / error))
-
-
-def flicker(frames: Sequence[Array], region: tuple[slice, slice]) -> float:
-    """Mean absolute difference of consecutive frames within (rows, columns), in levels of 255.
-
-    Of a static background it is the noise and the instability of what made the frames; motion would add to it.
-    """
-    shown: list[NDArray[np.float64]] = [frame[region].astype(np.float64) for frame in frames]
-    return float(np.mean([np.abs(b - a).mean() for a, b in pairwise(shown)]))
+    except (OSError, EOFError, RuntimeError, ValueError, KeyError, UnpicklingError, zipfile.BadZipFile) as error:
+        raise SourceError(f"the LPIPS weights in {weights} are damaged, or another network's: copy them") from error
+    return Lpips(features, heads)
