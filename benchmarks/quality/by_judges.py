@@ -82,10 +82,9 @@ def flicker(given: Given, column: Column) -> list[Figure]:
 def checkerboard(given: Given, column: Column) -> list[Figure]:
     """Of flat frames, the one that shows the grid most."""
     found = {f"flat {level}": grid_energy(picture) for level, picture in zip(LEVELS, column.flat, strict=True)}
-    name, grid = max(found.items(), key=lambda item: item[1].level)
-    mean = fmean(grid.level for grid in found.values())
-    note = f"strongest on {name}: {grid.level:.2f}, {grid.peak:.0f} times what noise would leave"
-    return [Figure("checkerboard on flat frames", mean, best="low", unit="levels of 255, RMS", note=note)]
+    worst = max(found, key=lambda name: found[name])
+    note = f"mean of {len(found)} flat frames; strongest on {worst}, {found[worst]:.2g}"
+    return [Figure("checkerboard on flat frames", fmean(found.values()), best="low", unit="levels of 255", note=note)]
 
 
 def diversity(given: Given, column: Column) -> list[Figure]:

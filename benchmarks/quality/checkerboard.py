@@ -7,8 +7,6 @@ picture have in common: its RMS is the energy of the peaks of the spectrum at th
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 from scipy.ndimage import uniform_filter1d
 
@@ -20,32 +18,19 @@ LEVELS = (32, 80, 128, 176, 224)  # of 255, of the flat frames
 BORDER = 32  # px at each side, which padding disturbs
 
 
-@dataclass(frozen=True)
-class Grid:
-    """What was found on one flat picture."""
-
-    level: float  # RMS of the pattern, in levels of 255
-    peak: float  # how many times the RMS that noise of the picture's own strength would leave in the pattern
-
-
 def flat_frames(port: ImagePort) -> list[Frame]:
     """Frames of one level each, as an engine takes them."""
     scale = np.iinfo(port.dtype).max / 255
     return [np.full(port.shape, round(level * scale), port.dtype) for level in LEVELS]
 
 
-def grid_energy(picture: Array) -> Grid:
-    """The pattern of period 8 in the middle of a picture (H, W, C), of its strongest channel."""
+def grid_energy(picture: Array) -> float:
+    """RMS of the pattern of period 8 in the middle of a picture (H, W, C), of its strongest channel; levels of 255."""
     border = min(BORDER, min(picture.shape[:2]) // 4)
     rows, columns = ((size - 2 * border) // PERIOD * PERIOD for size in picture.shape[:2])
     shown = picture.astype(np.float64) * (255 / np.iinfo(picture.dtype).max)
     # The mean over one period in both directions holds nothing of the grid, and all of what is smooth.
     smooth = uniform_filter1d(uniform_filter1d(shown, PERIOD, axis=0), PERIOD, axis=1)
     inside = (shown - smooth)[border : border + rows, border : border + columns]
-    blocks = inside.reshape(rows // PERIOD, PERIOD, columns // PERIOD, PERIOD, -1)
-    pattern = blocks.mean(axis=(0, 2))  # (8, 8, C)
-    levels = np.sqrt(np.square(pattern - pattern.mean(axis=(0, 1))).mean(axis=(0, 1)))
-    rest, count = np.square(blocks - pattern[None, :, None]).mean(axis=(0, 1, 2, 3)), blocks.shape[0] * blocks.shape[2]
-    noise = np.sqrt(rest / count)
-    strongest = int(levels.argmax())
-    return Grid(float(levels[strongest]), float(levels[strongest] / max(float(noise[strongest]), 1e-3)))
+    pattern = inside.reshape(rows // PERIOD, PERIOD, columns // PERIOD, PERIOD, -1).mean(axis=(0, 2))  # (8, 8, C)
+    return float(np.sqrt(np.square(pattern - pattern.mean(axis=(0, 1))).mean(axis=(0, 1))).max())

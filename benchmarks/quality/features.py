@@ -14,7 +14,7 @@ from benchmarks.quality.frechet import Vectors
 from benchmarks.quality.inception_weights import WAY, Reader, open_inception, prepared
 from benchmarks.quality.lpips import Lpips, load_lpips
 from benchmarks.quality.pictures import Pictures, as_image, as_rgb
-from benchmarks.quality.squeeze import Squeeze
+from benchmarks.quality.squeeze import Squeeze, evened
 from models.errors import ConfigError
 from runtime.errors import SourceError
 
@@ -58,11 +58,11 @@ class Features:
         return self._reader[1]
 
     def squeeze(self, pictures: Pictures) -> Vectors:
-        """(N, 1280)."""
+        """(N, 1280), evened."""
         key = ("squeeze", pictures.paths)
         if key not in self._seen:
             found = [self._squeeze(as_image(frame)) for frame in tqdm(pictures, desc="SqueezeNet", leave=False)]
-            self._seen[key] = torch.cat(found).double().numpy(), None
+            self._seen[key] = evened(torch.cat(found)).double().numpy(), None
         return self._seen[key][0]
 
     def inception(self, pictures: Pictures) -> tuple[Vectors, Vectors | None]:

@@ -1,4 +1,4 @@
-"""LPIPS against the published example pair; flicker against its definition."""
+"""LPIPS against the published example pair."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
-from benchmarks.metrics import FEATURES_FILE, HEADS_FILE, Lpips, flicker, load_lpips
+from benchmarks.quality.lpips import FEATURES_FILE, HEADS_FILE, Lpips, load_lpips
 from runtime.errors import FrameError, SourceError
 from runtime.frames import Frame
 from runtime.images import read_image
@@ -72,9 +73,15 @@ def test_missing_and_damaged_weights_are_named(weights: Path, tmp_path: Path) ->
         load_lpips(tmp_path)
 
 
-def test_flicker_is_the_mean_difference_of_consecutive_frames_in_the_region() -> None:
-    frames = [np.full((8, 8, 3), level, np.uint8) for level in (10, 16, 12)]
-    for frame in frames:
-        frame[4:] = np.random.default_rng(int(frame[0, 0, 0])).integers(0, 256, (4, 8, 3))
-    assert flicker(frames, (slice(0, 4), slice(0, 8))) == pytest.approx(5.0)
-    assert flicker(frames, (slice(4, 8), slice(0, 8))) > 20
+def test_weights_of_another_network_are_refused(weights: Path, tmp_path: Path) -> None:
+    shutil.copy(weights / FEATURES_FILE, tmp_path)
+    heads = torch.load(weights / HEADS_FILE, "cpu", weights_only=True)
+    torch.save({name: head[:, :32] for name, head in heads.items()}, tmp_path / HEADS_FILE)
+    with pytest.raises(SourceError, match="another network"):
+        load_lpips(tmp_path)
+    torch.save({"features.0.weight": torch.zeros(64, 3, 3, 3)}, tmp_path / HEADS_FILE)
+    with pytest.raises(SourceError, match="another network"):
+        load_lpips(tmp_path)
+    np.savez(tmp_path / FEATURES_FILE, **{"features.0.weight": np.zeros((64, 3, 7, 7), np.float32)})
+    with pytest.raises(SourceError, match="another network"):
+        load_lpips(tmp_path)
