@@ -30,7 +30,7 @@ def ms_ssim(one: Array, other: Array) -> float:
     if min(one.shape[:2]) < _SMALLEST_MS_SSIM:
         least = f"{_SMALLEST_MS_SSIM}×{_SMALLEST_MS_SSIM}"
         raise FrameError(f"MS-SSIM needs {least} pixels or more, not {one.shape[1]}×{one.shape[0]}: use ssim")
-    images = [torch.from_numpy(picture.astype(np.float64)).permute(2, 0, 1)[None] for picture in (one, other)]
+    images = [torch.from_numpy(picture.astype(np.float32)).permute(2, 0, 1)[None] for picture in (one, other)]
     peak = float(np.iinfo(one.dtype).max)
     return float(multiscale_structural_similarity_index_measure(images[0], images[1], data_range=peak))
 
