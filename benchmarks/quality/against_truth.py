@@ -64,5 +64,6 @@ def kept_edges(given: Given, column: Column) -> list[Figure]:
     each = {}
     for index, name in enumerate(tqdm(column.pictures.names, desc=f"edges, {column.name}", leave=False)):
         picture = column.pictures[index]
-        each[name] = pixels.edge_ssim(picture, fit_frame(given.source[index], *picture.shape[:2], given.fit))
+        source = fit_frame(given.source[index], picture.shape[0], picture.shape[1], given.fit)
+        each[name] = pixels.edge_ssim(picture, source)
     return [mean_figure(given, "SSIM of the edges with the source", each, "")]

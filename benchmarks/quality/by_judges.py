@@ -67,7 +67,7 @@ def flicker(given: Given, column: Column) -> list[Figure]:
     pairs = tqdm([*pairwise(range(len(reference)))], desc=f"flicker, {column.name}", leave=False)
     for before, after in pairs:
         one, other = column.pictures[before], column.pictures[after]
-        shown = [fit_frame(reference[index], *one.shape[:2], given.fit) for index in (before, after)]
+        shown = [fit_frame(reference[index], one.shape[0], one.shape[1], given.fit) for index in (before, after)]
         still = at_rest(shown[0], shown[1])
         share.append(float(still.mean()))
         if still.any():

@@ -118,10 +118,12 @@ class _Run:
         return inputs
 
     def _picture(self, inputs: Mapping[str, Array]) -> Frame:
-        return infer(self._engine, inputs)[self._manifest.translated[0].name][0].copy()
+        return np.array(infer(self._engine, inputs)[self._manifest.translated[0].name][0])
 
     def _kept(self, folder: str, count: int, inputs: Iterator[tuple[str, dict[str, Array]]]) -> Pictures:
-        where, paths, names = self._work / folder, [], []
+        where = self._work / folder
+        paths: list[Path] = []
+        names: list[str] = []
         where.mkdir(parents=True, exist_ok=True)
         for name, given in tqdm(inputs, total=count, desc=self._name, unit="picture", leave=False):
             paths.append(write_image(where / f"{len(paths):06}.png", self._picture(given)))

@@ -28,7 +28,7 @@ def frechet(one: Vectors, other: Vectors) -> float:
 def _deviations(vectors: Vectors) -> Vectors:
     """A with AᵀA = the covariance; no more rows than columns."""
     centred = (vectors - vectors.mean(axis=0)) / np.sqrt(len(vectors) - 1)
-    return centred if len(centred) <= centred.shape[1] else np.linalg.qr(centred, mode="r")
+    return centred if len(centred) <= centred.shape[1] else np.asarray(np.linalg.qr(centred, mode="r"), np.float64)
 
 
 def few(pictures: int, dimensions: int) -> str:

@@ -11,7 +11,6 @@ from zipfile import BadZipFile
 import numpy as np
 import onnx
 import torch
-from google.protobuf.message import DecodeError
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
@@ -81,7 +80,7 @@ def _from_weights(path: Path) -> Reader:
 def _from_onnx(path: Path) -> Reader:
     try:
         model = onnx.load(path)
-    except (DecodeError, OSError, ValueError) as error:
+    except Exception as error:  # protobuf and onnx raise unrelated types
         raise SourceError(f"{path} is damaged, or no ONNX file: {WAY}") from error
     if _convolutions(model) != _published_convolutions():
         count, numbers = _convolutions(model)

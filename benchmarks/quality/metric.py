@@ -84,7 +84,7 @@ def truth(given: Given, column: Column, index: int) -> tuple[Frame, Frame]:
     picture, true = column.pictures[index], given.pairs[index]
     other_size = true.shape[:2] != picture.shape[:2]
     if other_size and given.source is not None and given.source[index].shape[:2] == true.shape[:2]:
-        true = fit_frame(true, *picture.shape[:2], given.fit)
+        true = fit_frame(true, picture.shape[0], picture.shape[1], given.fit)
     if (picture.shape, picture.dtype) != (true.shape, true.dtype):
         raise FrameError(
             f"{column.name} has {picture.shape} {picture.dtype} for {column.pictures.names[index]!r}, the truth is "

@@ -9,7 +9,6 @@ from pathlib import Path
 import cv2
 import numpy as np
 import onnx
-from google.protobuf.message import DecodeError
 
 from benchmarks.quality.pictures import as_rgb
 from calibration.evaluate import Graph
@@ -92,7 +91,7 @@ def _bare(path: Path, kind: str, range_: str) -> Network:
     """(1, 3, H, W) float32 RGB → logits; pictures are stretched to its size where that is fixed."""
     try:
         model = onnx.load(path)
-    except (DecodeError, OSError, ValueError) as error:
+    except Exception as error:  # protobuf and onnx raise unrelated types
         raise SourceError(f"{path} is missing, damaged or no ONNX file: copy it again") from error
     constants, rank = {tensor.name for tensor in model.graph.initializer}, 2 if kind == "classes" else 4
     port = next((port for port in model.graph.input if port.name not in constants), None)

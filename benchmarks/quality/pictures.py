@@ -15,7 +15,7 @@ from runtime.frames import Array, Frame, to_8bit
 from runtime.images import decode_picture, list_images
 
 
-class Pictures(Sequence[Frame]):  # type: ignore[override]
+class Pictures(Sequence[Frame]):
     """Files as frames (H, W, C), BGR or gray, in their own size and depth."""
 
     def __init__(self, paths: Sequence[Path], names: Sequence[str] = ()) -> None:

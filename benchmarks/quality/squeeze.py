@@ -51,5 +51,5 @@ class Squeeze(nn.Module):
 
 def evened(features: Tensor) -> Tensor:
     """(N, 1280) of Squeeze → (N, 1280), every layer of about one size: what the distances are taken in."""
-    layers = zip(torch.split(features, WIDTHS, dim=1), SCALES, strict=True)
+    layers = zip(torch.split(features, list(WIDTHS), dim=1), SCALES, strict=True)
     return torch.cat([layer / scale for layer, scale in layers], dim=1)
