@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from runtime import sinks, sources
 from runtime.control_board import ControlBoard
@@ -22,6 +22,9 @@ from runtime.rung_fit import beside
 from runtime.stream_options import TILE, StreamOptions
 from runtime.tiling import TiledEngine
 from runtime.watched_engine import WatchedEngine
+
+if TYPE_CHECKING:
+    from runtime.recording.recorder import Recorder
 
 
 class Openers(Protocol):
@@ -40,6 +43,7 @@ class Assembled:
     manifest: Manifest
     board: ControlBoard
     plan: LadderPlan | None
+    recorder: Recorder | None = None
 
     def summary(self) -> dict[str, Any]:
         """What `--json` prints of it."""
@@ -66,16 +70,19 @@ class Assembled:
         }
         if self.plan is not None:
             facts["ladder"] = self.plan.describe()
+        if self.recorder is not None:
+            facts["recording"] = self.recorder.counters() | {"error": self.recorder.error}
         return facts | {"controls": self.board.describe()}
 
 
 def assemble(
     options: StreamOptions, manifest: Manifest, board: ControlBoard, sink: sinks.Sink | None = None,
-    shared: Openers | None = None,
+    shared: Openers | None = None, recorder: Recorder | None = None,
 ) -> Assembled:
     """Check what can be checked without loading a vendor library or opening a camera, and join the stages.
 
-    `sink` stands in the place of the one that `options` names; `shared` opens engines for several streams.
+    `sink` stands in the place of the one that `options` names; `shared` opens engines for several streams; `recorder`
+    is the caller's, who closes it.
 
     Raises:
         EngineError, SinkError: what the options name cannot be.
@@ -95,11 +102,12 @@ def assemble(
         open_engine=_opening(options, plan, watch, options.hang_s if realtime else 0.0, shared),
         sink=sink or sinks.open_sink(options.sink),
         controls=board.values,
+        recorder=recorder,
     )
     if plan is not None:
         stages = replace(stages, ladder=plan.ladder, original=beside(manifest, options.fit))
     pipeline = Pipeline(stages, Mode(realtime, options.frames, options.compare), watch)
-    return Assembled(pipeline, options, manifest, board, plan)
+    return Assembled(pipeline, options, manifest, board, plan, recorder)
 
 
 def _plan(options: StreamOptions, realtime: bool) -> LadderPlan | None:

@@ -3,6 +3,7 @@
     style=seed:7        one assignment a line, as after `--control`
     # a comment         is passed over, like an empty line
     ?                   (pipe only) prints the present values as one JSON object on stderr
+    ! a note            (pipe only) flags this moment in the recording
 
 What cannot be done is told on stderr with what can, and the stream goes on.
 """
@@ -12,16 +13,17 @@ from __future__ import annotations
 import json
 import os
 import select
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from threading import Event, Thread
-from typing import TextIO
+from typing import TextIO, TypeAlias
 
 from runtime.control_board import ControlBoard
 from runtime.errors import ControlError
 from runtime.notes import tell
 
+Flag: TypeAlias = Callable[[str], None]
 _LOOK_S = 0.05  # between two looks at the file
 _STOP_S = 0.2  # within which a reader of a silent pipe notices the end of the stream
 _LONGEST = 1 << 20  # bytes of a line; what is longer is no assignment
@@ -71,8 +73,8 @@ class ControlFile:
 class ControlPipe:
     """Lines of an open file descriptor, applied one by one as they come."""
 
-    def __init__(self, descriptor: int, board: ControlBoard) -> None:
-        self._descriptor, self._board = descriptor, board
+    def __init__(self, descriptor: int, board: ControlBoard, flag: Flag | None = None) -> None:
+        self._descriptor, self._board, self._flag = descriptor, board, flag
         self._rest = b""
 
     def watch(self, stopping: Event) -> None:
@@ -93,6 +95,12 @@ class ControlPipe:
         if line.strip() == "?":
             tell(json.dumps(self._board.describe()))
             return
+        if line.lstrip().startswith("!"):
+            if self._flag is None:
+                tell("error: nothing is recorded, so there is nothing to flag; start with --record DIR")
+            else:
+                self._flag(line.strip()[1:].strip())
+            return
         for assignment in assignments([line]):
             try:
                 self._board.set(assignment)
@@ -106,8 +114,10 @@ def assignments(lines: Sequence[str]) -> list[str]:
 
 
 @contextmanager
-def opened(board: ControlBoard, file: Path | None = None, pipe: TextIO | None = None) -> Iterator[None]:
-    """Listen at these doors, each in a thread, for as long as the context lasts.
+def opened(
+    board: ControlBoard, file: Path | None = None, pipe: TextIO | None = None, flag: Flag | None = None
+) -> Iterator[None]:
+    """Listen at these doors, each in a thread, for as long as the context lasts; `flag` takes notes to a recording.
 
     Raises:
         ControlError: the file cannot be read now, or holds a wrong line.
@@ -116,7 +126,7 @@ def opened(board: ControlBoard, file: Path | None = None, pipe: TextIO | None = 
     if file is not None:
         doors.append(ControlFile(file, board))
     if pipe is not None:
-        doors.append(ControlPipe(pipe.fileno(), board))
+        doors.append(ControlPipe(pipe.fileno(), board, flag))
     stopping = Event()
     threads = [Thread(target=door.watch, args=(stopping,), name="inloco controls", daemon=True) for door in doors]
     for thread in threads:

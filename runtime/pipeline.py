@@ -22,14 +22,15 @@ from runtime.mailbox import Mailbox
 from runtime.no_signal import ENGINE_HUNG, NO_SIGNAL, draw_no_signal
 from runtime.sinks import Mark, Sink, SinkClosed
 from runtime.sources import Source, Watch
+from runtime.sources.pace import Pace
 from runtime.stages import Item, Mode, Stages
 from runtime.stats import Passage, StreamStats
 from runtime.watched_engine import FrameLost
 
-__all__ = ["SILENCE_S", "Mode", "Pipeline", "Stages"]
+__all__ = ["Mode", "Pipeline", "Stages"]
 
-SILENCE_S = 0.7  # a camera that gives nothing for so long has no signal
 _POLL_S = 0.2  # how often a sink looks whether the camera is silent, and shows NO SIGNAL while it is
+_GLANCE_S = 0.05  # the same while the next frame is not yet waited for
 _QUEUE = 4  # frames between two threads where nothing is dropped
 _PROGRESS_S = 0.25
 _PATIENCE_S = 0.4  # with a thread that hangs in a call when the stream has ended
@@ -64,6 +65,7 @@ class Pipeline:
         self._in_flight: deque[Item] = deque()
         self._stopped: float | None = None  # when `stop` was called
         self._reading_since: float | None = None
+        self._pace = Pace()
         self._threads: list[Thread] = []
         self._last_translated = 0.0
         self._last_picture: Frame | None = None
@@ -136,6 +138,7 @@ class Pipeline:
         source = self._stages.open_source()
         try:
             self._live = source.live
+            self._pace = Pace(getattr(source, "is_triggered", False))
             sequence = 0
             while not self._stopping.is_set() and self._capture_one(source, sequence):
                 sequence += 1
@@ -160,6 +163,7 @@ class Pipeline:
             self._refuse(error)
             return True
         self._reading_since = None
+        self._pace.take(shot.captured, self.watch.losses)
         mark = Mark(sequence, shot.media_s, shot.name, shot.captured, shot.frozen)
         taken = self._inbox.put(Item(mark, frame, shot.captured, monotonic()))
         self.captured += taken
@@ -208,7 +212,7 @@ class Pipeline:
         sink = self._stages.sink
         try:
             while not self._outbox.finished:
-                item = self._outbox.get(_POLL_S if self._live else None)
+                item = self._outbox.get(self._look_s() if self._live else None)
                 if item is not None:
                     self._deliver_one(sink, item)
                 elif words := self._silence():
@@ -225,6 +229,8 @@ class Pipeline:
     def _deliver_one(self, sink: Sink, item: Item) -> None:
         assert item.picture is not None
         picture = item.picture
+        if self._stages.recorder is not None:
+            self._record(self._stages.original(item.frame), picture, item.mark)
         if self._mode.compare:
             picture = side_by_side(self._stages.original(item.frame), picture)
         if item.mark.frozen:
@@ -249,10 +255,16 @@ class Pipeline:
         self._inbox.clear()
         self._outbox.clear()
 
+    def _look_s(self) -> float:
+        """When to look again whether the camera is silent."""
+        since = self._reading_since
+        left = _GLANCE_S if since is None else since + self._pace.patience_s - monotonic()
+        return min(_POLL_S, left + 1e-3) if left > 0 else _POLL_S
+
     def _silence(self) -> str:
         """Why there is nothing to show; empty where there is, or will be in time."""
         since = self._reading_since
-        if self._live and since is not None and monotonic() - since > SILENCE_S:
+        if self._live and since is not None and monotonic() - since > self._pace.patience_s:
             return NO_SIGNAL
         stalled = self._live and getattr(self._engine, "is_stalled", False)  # of engines that are watched
         return ENGINE_HUNG if stalled else ""
@@ -263,5 +275,11 @@ class Pipeline:
             height, width, channels = self._last_picture.shape
             picture = draw_no_signal((height, width, channels), str(self._last_picture.dtype), words)
             now = monotonic()
-            sink.write(picture, Mark(-1, now, words.lower().replace(" ", "_"), now))
+            mark = Mark(-1, now, words.lower().replace(" ", "_"), now)
+            self._record(None, picture, mark)
+            sink.write(picture, mark)
             self.no_signal += 1
+
+    def _record(self, original: Frame | None, picture: Frame, mark: Mark) -> None:
+        if self._stages.recorder is not None:
+            self._stages.recorder.offer(original, picture, mark, self.stats.ladder_level or 0)

@@ -10,6 +10,7 @@ import argparse
 from pathlib import Path
 
 from runtime.errors import DONE, EngineError, run_command
+from runtime.recording.options import add_record_options, record_options
 from runtime.stream_options import StreamOptions, add_engine_arguments
 
 
@@ -33,6 +34,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--rate", type=float, default=60.0, metavar="N", help="requests a second from one address; 0: no limit")
     add("--max-upload", type=float, default=32.0, metavar="MB", help="of one picture (default: %(default)g)")
     add("--max-megapixels", type=float, default=40.0, metavar="MP", help="of one picture (default: %(default)g)")
+    add_record_options(parser)
     return parser
 
 
@@ -52,6 +54,7 @@ def main() -> int:
         engine=arguments.engine, source=source, sink="null:", backend=arguments.backend,
         controls=tuple(arguments.control), fit=arguments.fit, compare=True,
         deadline_s=arguments.deadline, ladder=tuple(arguments.ladder), original=not arguments.no_original,
+        record=record_options(arguments),
     )  # fmt: skip
     access = Access(
         host=arguments.host, port=arguments.port, names=tuple(arguments.allow_host), token_file=arguments.token_file,

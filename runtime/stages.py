@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from runtime.engine import Engine
 from runtime.frames import Array, Frame
 from runtime.ladder import Ladder
 from runtime.sinks import Mark, Sink
 from runtime.sources import Source
+
+if TYPE_CHECKING:
+    from runtime.recording.recorder import Recorder
 
 
 @dataclass(frozen=True)
@@ -24,6 +28,7 @@ class Stages:
     controls: Callable[[Frame, str], Mapping[str, Array]] = lambda frame, name: {}
     original: Callable[[Frame], Frame] = lambda frame: frame  # what stands beside the translated frame (Mode.compare)
     ladder: Ladder | None = None  # judges every delivered frame
+    recorder: Recorder | None = None  # is offered what the sink gets, and the original; the caller closes it
 
 
 @dataclass(frozen=True)

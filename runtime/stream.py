@@ -24,6 +24,7 @@ from runtime.errors import DONE, run_command
 from runtime.heartbeat import Heartbeat
 from runtime.manifest import read_manifest
 from runtime.pipeline import Pipeline
+from runtime.recording.start import recording
 from runtime.report import latency_table, write_report
 from runtime.service_manager import ServiceManager
 from runtime.stream_options import StreamOptions, options_of, stream_parser
@@ -38,8 +39,10 @@ def stream(options: StreamOptions, show_status: bool = False) -> dict[str, Any]:
     manifest = read_manifest(options.engine)
     with ExitStack() as stack:
         board = stack.enter_context(board_of(options.engine, options.controls, options.fit, options.backend))
-        stack.enter_context(opened(board, options.control_file, sys.stdin if options.control_stdin else None))
-        job = assemble(options, manifest, board)
+        recorder = stack.enter_context(recording(options.record, manifest, options.source, board.__str__))
+        pipe, flag = sys.stdin if options.control_stdin else None, recorder.flag if recorder else None
+        stack.enter_context(opened(board, options.control_file, pipe, flag))
+        job = assemble(options, manifest, board, recorder=recorder)
         _run(job.pipeline, show_status)
     summary = job.summary()
     if options.report is not None:

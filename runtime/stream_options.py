@@ -12,6 +12,7 @@ from typing import Any
 from runtime import sinks, sources
 from runtime.engine import BACKENDS
 from runtime.fit import FITS
+from runtime.recording.options import RecordOptions, add_record_options, record_options
 from runtime.sources.freeze import FROZEN_S
 from runtime.watched_engine import HANG_S
 
@@ -40,6 +41,7 @@ class StreamOptions:
     deadline_s: float | None = None  # for the age of a frame; None: there is none, and no ladder
     ladder: tuple[Path, ...] = ()  # engines of falling cost, after `engine`
     original: bool = True  # the last step of the ladder is the frame as it came, with a banner
+    record: RecordOptions | None = None
 
 
 def stream_parser() -> argparse.ArgumentParser:
@@ -72,6 +74,7 @@ def stream_parser() -> argparse.ArgumentParser:
     add("--watchdog", type=_seconds, default=HANG_S, metavar="S", help="until an engine hangs; 0: never (%(default)s)")
     add("--report", type=Path, metavar="DIR", help="write report.html and report.json there")
     add("--json", action="store_true", help="print one JSON object at the end")
+    add_record_options(parser)
     return parser
 
 
@@ -110,6 +113,7 @@ def options_of(arguments: argparse.Namespace) -> StreamOptions:
         deadline_s=arguments.deadline,
         ladder=tuple(arguments.ladder),
         original=not arguments.no_original,
+        record=record_options(arguments),
     )
 
 

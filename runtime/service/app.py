@@ -42,8 +42,8 @@ def build_app(service: Service, hosts: frozenset[str], token: str | None) -> ASG
     files = page_files()
     routes, streams = Routes(service), Streams(service)
     known = frozenset([
-        *files, "/translate", "/streams", *(f"/streams/{view}" for view in VIEWS), "/controls", "/health", "/ready",
-        "/metrics", "/engine", *(f"/snapshot/{view}" for view in (*VIEWS, "side")),
+        *files, "/translate", "/streams", *(f"/streams/{view}" for view in VIEWS), "/controls", "/flag", "/health",
+        "/ready", "/metrics", "/engine", *(f"/snapshot/{view}" for view in (*VIEWS, "side")),
     ])  # fmt: skip
     routes.metrics = Metrics(service, known)
 
@@ -66,6 +66,7 @@ def build_app(service: Service, hosts: frozenset[str], token: str | None) -> ASG
             WebSocketRoute("/streams", streams.websocket),
             Route("/streams/{view}", streams.mjpeg),
             Route("/controls", routes.controls, methods=["GET", "POST"]),
+            Route("/flag", routes.flag, methods=["POST"]),
             Route("/snapshot/{view}", routes.snapshot),
             Route("/health", routes.health),
             Route("/ready", routes.ready),

@@ -99,6 +99,8 @@ class _Live(Collector):
         yield moves
         yield CounterMetricFamily("inloco_late", "Frames older than the ladder's deadline.", live.stats.late)
         yield _state(live.state())
+        if self._service.recorder is not None:
+            yield from _recording(self._service.recorder.counters())
 
 
 def _engine_info(service: Service) -> Metric:
@@ -110,6 +112,23 @@ def _engine_info(service: Service) -> Metric:
     labels = [manifest.sha256["engine"], manifest.file, manifest.system, manifest.precision]
     info.add_metric([*labels, service.translator.backend], 1)
     return info
+
+
+_RECORDED = {
+    "frames": "Frames that are on the disk.",
+    "dropped": "Frames that came faster than they could be encoded.",
+    "lost": "Frames that came while the disk refused.",
+    "segments": "Segments begun.",
+    "bytes": "Bytes written.",
+    "events": "Flagged events.",
+    "failures": "Times that recording stopped.",
+    "removed": "Segments removed by size or age.",
+}
+
+
+def _recording(counters: dict[str, int]) -> Iterator[Metric]:
+    for name, about in _RECORDED.items():
+        yield CounterMetricFamily(f"inloco_record_{name}", about, counters[name])
 
 
 def _state(now: str) -> Metric:

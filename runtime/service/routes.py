@@ -82,6 +82,17 @@ class Routes:
         facts = {control.name: asdict(control) for control in self._service.manifest.controls}
         return JSONResponse({name: facts[name] | about for name, about in board.describe().items()})
 
+    async def flag(self, request: Request) -> Response:
+        """POST {"note": "a scratch"}: keep what is recorded around this moment."""
+        recorder = self._service.recorder
+        if recorder is None:
+            raise Refusal(409, "not_recording", "nothing is recorded; start the service with --record DIR")
+        note = (await self._settings(request)).get("note")
+        if not isinstance(note, str):
+            raise Refusal(400, "wrong_value", 'a flag has a note, as in {"note": "a scratch"}')
+        recorder.flag(note)
+        return JSONResponse({"flagged": note})
+
     async def _settings(self, request: Request) -> dict[str, Any]:
         if int(request.headers.get("content-length") or _SETTINGS_BYTES) > _SETTINGS_BYTES:
             raise Refusal(413, "too_large", f"settings may have {_SETTINGS_BYTES} bytes at most")

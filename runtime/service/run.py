@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from runtime.errors import DONE
+from runtime.recording.start import flag_on_signal
 from runtime.service.access import Access, allowed_hosts, find_certificate, find_token, is_loopback
 from runtime.service.app import build_app
 from runtime.service.limits import Limits
@@ -48,6 +49,8 @@ def run(options: ServeOptions) -> None:
         service.live.failed = server.end
     for number in (signal.SIGINT, signal.SIGTERM):  # whoever reads the announcement may end us at once
         signal.signal(number, server.handle_exit)
+    if service.recorder is not None:
+        flag_on_signal(service.recorder)
     _announce(options.access, listener, certificate, service)
     server.run([listener])
     manager.stopping()

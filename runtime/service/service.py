@@ -6,21 +6,26 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from threading import Event
 from time import monotonic
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from runtime import sources
 from runtime.assembly import assemble
 from runtime.companions import EngineCompanions
 from runtime.control_board import ControlBoard
 from runtime.controls import Surroundings
+from runtime.errors import SinkError
 from runtime.manifest import Manifest, verify_engine
 from runtime.notes import note
 from runtime.pipeline import Pipeline
+from runtime.recording.start import open_recorder
 from runtime.service.limits import Budget, Limits
 from runtime.service.live import LiveStream
 from runtime.service.pictures import LivePictures, Pair
 from runtime.service.translator import Translator
 from runtime.stream_options import StreamOptions
+
+if TYPE_CHECKING:
+    from runtime.recording.recorder import Recorder
 
 STATE_OFF = "off"  # the service has no source
 
@@ -37,6 +42,7 @@ class Service:
     live: LiveStream | None
     fit: str
     limits: Limits
+    recorder: Recorder | None = None
     stopping: Event = field(default_factory=Event)
     stopped: float = 0.0  # time.monotonic() when it began to end
 
@@ -84,6 +90,8 @@ class Service:
         self.stop()
         until = self.stopped + seconds
         ended = self.live is None or self.live.join(max(0.1, until - monotonic()))
+        if self.recorder is not None:
+            self.recorder.close(max(0.1, until - monotonic()))
         self.companions.close()
         return self.translator.close(max(0.1, until - monotonic())) and ended
 
@@ -100,14 +108,19 @@ def open_service(options: StreamOptions, limits: Limits) -> Service:
     # The command line may name files of this machine, whoever comes over the network may not.
     board = ControlBoard(manifest.controls, options.controls, around, later=replace(around, files=False))
     pictures = LivePictures()
-    live = None
+    live = recorder = None
+    if options.record is not None and not options.source:
+        raise SinkError("--record keeps a stream, and there is none: name it with --camera or --source")
     if options.source:
-        build = partial(_build, options, manifest, board, pictures)
+        recorder = open_recorder(options.record, manifest, options.source, board.__str__)
+        build = partial(_build, options, manifest, board, pictures, recorder)
         build()  # what is wrong in the options is told now
         live = LiveStream(build, pictures, options.source.partition(":")[0] in sources.CAMERAS)
     translator = Translator(options.engine, options.backend, limits.waiting, limits.translate_s)
-    return Service(manifest, board, companions, translator, pictures, live, options.fit, limits)
+    return Service(manifest, board, companions, translator, pictures, live, options.fit, limits, recorder)
 
 
-def _build(options: StreamOptions, manifest: Manifest, board: ControlBoard, pictures: LivePictures) -> Pipeline:
-    return assemble(options, manifest, board, pictures).pipeline
+def _build(
+    options: StreamOptions, manifest: Manifest, board: ControlBoard, pictures: LivePictures, recorder: Recorder | None
+) -> Pipeline:
+    return assemble(options, manifest, board, pictures, recorder=recorder).pipeline

@@ -28,7 +28,7 @@ class Reader:
 
     def __init__(self, open_camera: Callable[[], Source], name: str, watch: Watch) -> None:
         self._open_camera, self._name, self._watch = open_camera, name, watch
-        self._is_triggered = False
+        self.is_triggered = False  # known once it is open
         self._answers: Mailbox[Shot | BaseException | bool] = Mailbox(1, newest_wins=False)
         self._thread = Thread(target=self._run, name="inloco camera", daemon=True)
         self._thread.start()
@@ -38,7 +38,7 @@ class Reader:
             camera = self._open_camera()
             try:
                 # Between two triggers a camera may be silent for ever, and hangs no more than before.
-                self._is_triggered = getattr(camera, "is_triggered", False)
+                self.is_triggered = getattr(camera, "is_triggered", False)
                 going = self._answers.put(True)
                 while going:
                     try:
@@ -71,7 +71,7 @@ class Reader:
                 raise answer
             if answer is not None:
                 return answer
-            if self._is_triggered:
+            if self.is_triggered:
                 self._watch.turns += 1
             elif monotonic() - begun > self._watch.hang_s:
                 raise Hung(f"{self._name} hangs: it {fault} for {self._watch.hang_s:g} s")

@@ -34,6 +34,11 @@ class ReconnectingSource:
         self._number: int | None = None  # the camera's own, of the frame before
         self._reader: Reader | None = self._open()
 
+    @property
+    def is_triggered(self) -> bool:
+        """Whether the camera waits for something else than time before each frame."""
+        return self._reader is not None and self._reader.is_triggered
+
     def read(self) -> Shot | None:
         """The next frame, however long the camera is away; None when stopped meanwhile.
 

@@ -1,0 +1,33 @@
+"""How long a camera may be silent before its last picture is too old to show: by its own pace, not by its data sheet.
+
+What a stream declares is often a guess of the container's; what it did is not.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+
+SHORTEST_S = 0.5  # of any camera: a hiccup of the network is no loss
+LONGEST_S = 5.0  # slower than a frame in 2.5 seconds, a camera has no signal in between
+_UNKNOWN_S = 2.0  # before there are two frames
+_GAPS = 2.0  # times the usual gap between two frames
+_REMEMBERED = 8  # gaps; the longest of them is forgiven, since one hiccup is no pace
+
+
+class Pace:
+    """Written by the thread that reads the camera; `patience_s` may be read by any."""
+
+    def __init__(self, is_triggered: bool = False) -> None:
+        self.patience_s = SHORTEST_S if is_triggered else _UNKNOWN_S
+        self._is_triggered = is_triggered  # between two triggers the last picture is not now
+        self._gaps: deque[float] = deque(maxlen=_REMEMBERED)
+        self._before: float | None = None
+        self._losses = 0
+
+    def take(self, captured: float, losses: int) -> None:
+        """A frame of this capture time came, after the camera had been lost so often: an absence is no pace."""
+        if self._before is not None and losses == self._losses and not self._is_triggered:
+            self._gaps.append(max(0.0, captured - self._before))
+            usual = sorted(self._gaps)[max(0, len(self._gaps) - 2)]
+            self.patience_s = min(LONGEST_S, max(SHORTEST_S, _GAPS * usual))
+        self._before, self._losses = captured, losses
