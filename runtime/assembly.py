@@ -48,7 +48,7 @@ class Assembled:
     def summary(self) -> dict[str, Any]:
         """What `--json` prints of it."""
         pipeline, options, manifest, stats = self.pipeline, self.options, self.manifest, self.pipeline.stats
-        facts = {
+        facts: dict[str, Any] = {
             "captured": pipeline.captured,
             "frames": stats.frames,
             "dropped": pipeline.dropped,

@@ -11,7 +11,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import av
-from av.container import Flags
 from av.video.frame import PictureType
 
 from runtime.frames import Frame
@@ -22,6 +21,7 @@ FRAGMENT_S = 1.0  # what a power cut costs at most, beside what waits for the en
 _CODEC = {
     "crf": "23", "preset": "superfast", "tune": "zerolatency", "forced-idr": "1", "g": "100000", "sc_threshold": "0",
 }  # fmt: skip
+_FLUSH_PACKETS = 0x200  # AVFMT_FLAG_FLUSH_PACKETS: what is muxed is there to be taken
 _CONTAINER = {"movflags": "+frag_keyframe+empty_moov+default_base_moof", "video_track_timescale": str(CLOCK)}
 
 
@@ -79,7 +79,7 @@ class FragmentEncoder:
     def __init__(self, size: tuple[int, int]) -> None:
         self._memory = _Memory()
         self._container = av.open(self._memory, "w", format="mp4", container_options=_CONTAINER)
-        self._container.flags |= Flags.flush_packets.value
+        self._container.flags |= _FLUSH_PACKETS
         self._video = H264Stream(self._container, size, _CODEC)
         self._video.stream.codec_context.thread_count = 1  # the other cores belong to the engine
         self._pending: deque[tuple[int, Shown]] = deque()
