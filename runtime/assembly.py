@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -13,12 +13,13 @@ from runtime.control_board import ControlBoard
 from runtime.engine import BACKENDS, Engine, open_engine
 from runtime.errors import EngineError, FrameError
 from runtime.fit import fit_frame
-from runtime.frames import Frame
+from runtime.frames import Array, Frame
 from runtime.ladder_engine import LadderPlan, plan_ladder
 from runtime.manifest import ImagePort, Manifest
 from runtime.pipeline import Mode, Pipeline, Stages
 from runtime.report import check_folder
 from runtime.rung_fit import beside
+from runtime.rungs import OF_A_PLACE
 from runtime.stream_options import TILE, StreamOptions
 from runtime.tiling import TiledEngine
 from runtime.watched_engine import WatchedEngine
@@ -95,7 +96,8 @@ def assemble(
     plan = _plan(options, realtime)
     # A generator of noise takes no frame; it is driven at the size that it draws.
     port = manifest.frame or manifest.translated[0]
-    watch = sources.Watch(frozen_after_s=options.frozen_after_s)
+    # One of several streams waits for its camera, so that the others can begin.
+    watch = sources.Watch(frozen_after_s=options.frozen_after_s, may_be_away=shared is not None)
     stages = Stages(
         open_source=partial(sources.open_source, options.source, port, watch),
         prepare=partial(_prepare, port=port, fit=None if plan or options.fit == TILE else options.fit),
@@ -105,9 +107,18 @@ def assemble(
         recorder=recorder,
     )
     if plan is not None:
-        stages = replace(stages, ladder=plan.ladder, original=beside(manifest, options.fit))
+        seen = beside(manifest, options.fit)
+        stages = replace(stages, ladder=plan.ladder, original=seen, controls=partial(_controls, board, seen))
     pipeline = Pipeline(stages, Mode(realtime, options.frames, options.compare), watch)
     return Assembled(pipeline, options, manifest, board, plan, recorder)
+
+
+def _controls(
+    board: ControlBoard, seen: Callable[[Frame], Frame], frame: Frame, name: str
+) -> Mapping[str, Array]:
+    """Of a ladder, whose frames come at their own size: controls that depend on a frame get it as the engines do."""
+    placed = any(control.kind in OF_A_PLACE for control in board.controls)
+    return board.values(seen(frame) if placed else frame, name)
 
 
 def _plan(options: StreamOptions, realtime: bool) -> LadderPlan | None:

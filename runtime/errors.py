@@ -7,6 +7,7 @@
     ├── ControlError       a control is unknown, or its value is out of range or of the wrong shape
     ├── SourceError        a camera, file or folder cannot be read
     ├── SinkError          a display, file or folder cannot be written
+    ├── ConfigError        a file of streams cannot be read, or says what cannot be
     ├── DicomError         a DICOM instance cannot be translated, or the node cannot run; never holds a patient's data
     ├── GraphError         a checkpoint or a foreign network cannot become a frame graph
     └── GateError          the result was refused by a quality gate; exit code 1
@@ -48,6 +49,10 @@ class SourceError(InlocoError):
 
 class SinkError(InlocoError):
     """A sink of frames cannot be opened or written."""
+
+
+class ConfigError(InlocoError):
+    """A file of streams cannot be read, or says what cannot be."""
 
 
 class DicomError(InlocoError):

@@ -122,6 +122,10 @@ class Pipeline:
             thread.join(None if self._stopped is None else max(0.0, until - monotonic()))
         capture.join(max(0.1, until - monotonic()))
 
+    def discard(self) -> None:
+        """It will never run: leave nothing behind."""
+        self._stages.sink.abort()
+
     def _guard(self, job: Callable[[], None]) -> None:
         """Run a thread's job; its error, if it is the first, ends all."""
         try:
@@ -215,7 +219,7 @@ class Pipeline:
                 item = self._outbox.get(self._look_s() if self._live else None)
                 if item is not None:
                     self._deliver_one(sink, item)
-                elif words := self._silence():
+                elif words := self.silence():
                     self._show_words(sink, words)
             if self._error is None:
                 sink.close()
@@ -261,8 +265,8 @@ class Pipeline:
         left = _GLANCE_S if since is None else since + self._pace.patience_s - monotonic()
         return min(_POLL_S, left + 1e-3) if left > 0 else _POLL_S
 
-    def _silence(self) -> str:
-        """Why there is nothing to show; empty where there is, or will be in time."""
+    def silence(self) -> str:
+        """Why there is nothing to show; empty where there is, or will be in time. May be asked by any thread."""
         since = self._reading_since
         if self._live and since is not None and monotonic() - since > self._pace.patience_s:
             return NO_SIGNAL

@@ -9,7 +9,7 @@ from runtime.manifest import Control, ImagePort, Manifest
 from runtime.notes import Say
 
 _OF_A_NETWORK = ("style", "noise", "content")  # kinds whose numbers mean something to the network that learned them
-_OF_A_PLACE = ("boxes", "mask", "image")  # kinds that are made for frames of one size
+OF_A_PLACE = ("boxes", "mask", "image")  # kinds that are made for frames of one size
 
 
 def check_rungs(manifests: Sequence[Manifest], fit: str, original: bool, say: Say) -> None:
@@ -52,7 +52,7 @@ def _check_controls(rung: Manifest, first: Manifest, say: Say) -> None:
                 f"control {control.name!r} of {rung.file} is not that of {first.file} (kind, shape, range or classes): "
                 "engines of one ladder must take the same"
             )
-        if control.kind in _OF_A_PLACE and _ports(rung)[0].shape != _ports(first)[0].shape:
+        if control.kind in OF_A_PLACE and _ports(rung)[0].shape != _ports(first)[0].shape:
             raise EngineError(
                 f"control {control.name!r} belongs to frames of one size, and {rung.file} has another than {first.file}"
             )

@@ -4,30 +4,32 @@
     python -m runtime.stream --engine cyclegan_fp16.plan --source rtsp://10.0.0.7/line --sink out.mp4
     python -m runtime.stream --engine munit.onnx --camera 0 --control style=seed:3 --control-stdin
     python -m runtime.stream --engine fp16.plan --deadline 33ms --ladder int8.plan --ladder small.plan --camera 0
+    python -m runtime.stream --config streams.toml
 """
 
 from __future__ import annotations
 
 import json
-import signal
 import sys
-from collections.abc import Callable
+from argparse import Namespace
 from contextlib import ExitStack
-from types import FrameType
 from typing import Any
 
 from runtime.assembly import assemble
 from runtime.companions import board_of
 from runtime.control_lines import opened
 from runtime.ending import end_process
-from runtime.errors import DONE, run_command
+from runtime.errors import BAD_INPUT, DONE, ConfigError, run_command
 from runtime.heartbeat import Heartbeat
 from runtime.manifest import read_manifest
 from runtime.pipeline import Pipeline
 from runtime.recording.start import recording
 from runtime.report import latency_table, write_report
 from runtime.service_manager import ServiceManager
+from runtime.stop_signals import stop_on_signals
 from runtime.stream_options import StreamOptions, options_of, stream_parser
+from runtime.streams import run_streams
+from runtime.streams_file import read_streams
 
 
 def stream(options: StreamOptions, show_status: bool = False) -> dict[str, Any]:
@@ -51,7 +53,6 @@ def stream(options: StreamOptions, show_status: bool = False) -> dict[str, Any]:
 
 
 def _run(pipeline: Pipeline, show_status: bool) -> None:
-    handlers = stop_on_signals(pipeline.stop)
     manager, heart = ServiceManager(), Heartbeat(pipeline)
 
     def look() -> None:
@@ -64,23 +65,12 @@ def _run(pipeline: Pipeline, show_status: bool) -> None:
             manager.alive()
 
     try:
-        pipeline.run(look)
+        with stop_on_signals(pipeline.stop):
+            pipeline.run(look)
     finally:
         manager.stopping()
-        for number, handler in handlers.items():
-            signal.signal(number, handler)
         if show_status:
             print(file=sys.stderr)
-
-
-def stop_on_signals(stop: Callable[[], None]) -> dict[int, Any]:
-    """Let SIGINT and SIGTERM call `stop`, and a second one interrupt; return the former handlers."""
-
-    def heard(number: int, frame: FrameType | None) -> None:
-        signal.signal(number, signal.default_int_handler)
-        stop()
-
-    return {number: signal.signal(number, heard) for number in (signal.SIGINT, signal.SIGTERM)}
 
 
 def status_line(pipeline: Pipeline) -> str:
@@ -96,10 +86,30 @@ def status_line(pipeline: Pipeline) -> str:
 
 def main() -> int:
     """The command."""
-    arguments = stream_parser().parse_args()
+    parser = stream_parser()
+    arguments = parser.parse_args()
+    if arguments.config is not None:
+        return _several(arguments)
+    if arguments.engine is None:
+        parser.error("name an engine with --engine, or several streams with --config")
     summary = stream(options_of(arguments), show_status=sys.stderr.isatty())
     print(json.dumps(summary) if arguments.json else latency_table(summary))
     return DONE
+
+
+def _several(arguments: Namespace) -> int:
+    """The streams of a file."""
+    silent = vars(stream_parser().parse_args([]))
+    given = {name for name, value in vars(arguments).items() if value != silent[name]}
+    if beside := sorted(given - {"config", "json"}):
+        name = beside[0].replace("_", "-")
+        raise ConfigError(f"--{name} does not go with --config: write it into {arguments.config}")
+    summary = run_streams(read_streams(arguments.config), show_status=sys.stderr.isatty())
+    if arguments.json:
+        print(json.dumps(summary))
+    else:
+        print("\n\n".join(f"{name}: {latency_table(one)}" for name, one in summary["streams"].items()))
+    return BAD_INPUT if any("error" in one for one in summary["streams"].values()) else DONE
 
 
 if __name__ == "__main__":

@@ -44,18 +44,20 @@ class StreamOptions:
     record: RecordOptions | None = None
 
 
-def stream_parser() -> argparse.ArgumentParser:
+def stream_parser(kind: type[argparse.ArgumentParser] = argparse.ArgumentParser) -> argparse.ArgumentParser:
     """The arguments of `python -m runtime.stream`."""
-    parser = argparse.ArgumentParser(
+    parser = kind(
         prog="python -m runtime.stream",
         description="Translate a camera, a video, pictures or a test pattern with an engine.",
         epilog=f"sources:\n{_grammar(sources)}\n\nsinks:\n{_grammar(sinks)}\n\nexamples:\n"
         "  python -m runtime.stream --engine cyclegan_int8.onnx --camera 0 --sink out.mp4 --report report/\n"
-        "  python -m runtime.stream --camera 0 --deadline 33ms --engine fp16.plan --ladder int8.plan",
+        "  python -m runtime.stream --camera 0 --deadline 33ms --engine fp16.plan --ladder int8.plan\n"
+        "  python -m runtime.stream --config streams.toml",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add = parser.add_argument
-    add_engine_arguments(parser, required=True)
+    add("--config", type=Path, metavar="FILE", help="several streams: these options as TOML, under [streams.NAME]")
+    add_engine_arguments(parser, required=False)
     add("--sink", metavar="URI", help="where they go (default: a window)")
     add("--control-file", type=Path, metavar="FILE", help="NAME=VALUE lines, applied whenever the file changes")
     add("--control-stdin", action="store_true", help="NAME=VALUE lines from standard input, while the stream runs")

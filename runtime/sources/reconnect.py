@@ -20,7 +20,8 @@ log = logging.getLogger("inloco.camera")
 
 
 class ReconnectingSource:
-    """Starts with an open camera, so that a wrong address is an error; opens it again when it is lost or hangs.
+    """Starts with an open camera, so that a wrong address is an error, unless it may be away; opens it again when it is
+    lost or hangs.
 
     What it sees goes into `watch`: losses, frames that were missed, and frames that repeat the one before.
     """
@@ -32,7 +33,12 @@ class ReconnectingSource:
         self._freeze = FreezeWatch(watch.frozen_after_s)
         self._was_frozen = False
         self._number: int | None = None  # the camera's own, of the frame before
-        self._reader: Reader | None = self._open()
+        self._reader: Reader | None = None
+        try:
+            self._reader = self._open()
+        except SourceError:  # then the first read looks for it, and counts it as lost
+            if not watch.may_be_away:
+                raise
 
     @property
     def is_triggered(self) -> bool:

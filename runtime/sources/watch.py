@@ -19,6 +19,7 @@ class Watch:
     frozen_after_s: float = FROZEN_S  # 0: repeats are counted and nothing is said
     hang_s: float = HANG_S
     watchdog: Watchdog = field(default_factory=Watchdog)
+    may_be_away: bool = False  # the camera, at the start; otherwise a wrong address is an error
     losses: int = 0  # of the camera, hung reads included
     reconnects: int = 0  # losses after which it came back
     turns: int = 0  # of looking for a lost camera, or waiting for one that is triggered: its thread does not hang
