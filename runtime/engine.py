@@ -37,7 +37,10 @@ class Engine(Protocol):
 
     manifest: Manifest
     backend: str  # with its version, e.g. "openvino 2026.4.0"
-    depth: int  # how many submissions may be in flight, ≥ 1
+
+    @property
+    def depth(self) -> int:
+        """How many submissions may be in flight, ≥ 1."""
 
     def submit(self, inputs: Mapping[str, Array]) -> None:
         """Start translating. `inputs`: "frame" (1, H, W, C) and every control by name, which stay the caller's and
