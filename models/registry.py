@@ -51,14 +51,26 @@ SYSTEMS = {
     "diat": "models.systems.diat:Diat",
 }
 
+# Teacher → student: systems whose data are a teacher's answers.
+COMPRESSIONS = {
+    "omgd": "models.compress.distill.omgd:Omgd",
+    "dcd": "models.compress.distill.dcd:Dcd",
+    "gan_compression": "models.compress.distill.gan_compression:GanCompression",
+    "cat": "models.compress.distill.cat:Cat",
+    "dmad": "models.compress.distill.dmad:Dmad",
+    "gan_slimming": "models.compress.distill.gan_slimming:GanSlimming",
+    "wavelet": "models.compress.distill.wavelet:WaveletDistillation",
+}
+
 
 def system_class(name: str) -> type[System]:
-    """The class of a system; raises ConfigError with the nearest name."""
-    if name not in SYSTEMS:
-        near = get_close_matches(name, SYSTEMS, n=1)
-        hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(SYSTEMS)}"
+    """The class of a system, or of a compression; raises ConfigError with the nearest name."""
+    known = SYSTEMS | COMPRESSIONS
+    if name not in known:
+        near = get_close_matches(name, known, n=1)
+        hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(known)}"
         raise ConfigError(f"there is no system {name!r}; {hint}")
-    module, _, attribute = SYSTEMS[name].partition(":")
+    module, _, attribute = known[name].partition(":")
     cls: type[System] = getattr(import_module(module), attribute)
     return cls
 

@@ -145,6 +145,11 @@ class System(nn.Module):
         # Limited-data augmentation, applied only in front of critics; the trainer sets it from the recipe.
         self.augment: Augment = no_augment
 
+    @classmethod
+    def data_kind(cls, cfg: Any) -> str:
+        """The key of models.data.DATASETS, where it depends on the settings."""
+        return cls.data
+
     def prepare(self, batch: Any) -> None:
         """Build what depends on data (CUT's patch MLPs, TuiGAN's pyramid); called once, before the optimisers.
 

@@ -61,7 +61,7 @@ class Trainer:
         self.recipe, self.folder = recipe, folder
         torch.manual_seed(cfg.seed)  # every process starts with the same weights
         kind = system_class(cfg.system)
-        self.dataset = open_dataset(kind.data, recipe.data, cfg.seed)
+        self.dataset = open_dataset(kind.data_kind(recipe.system), recipe.data, cfg.seed)
         self.system: System = kind(recipe.system)
         _check_size(self.system, recipe)
         if reason := self.system.refusal(cfg.batch // self.fabric.world_size):

@@ -10,6 +10,7 @@ from torch import nn
 from models.blocks.init import init_normal
 from models.errors import ConfigError
 from models.networks.compact import CompactGenerator
+from models.networks.mobile_resnet import mobile_resnet_generator
 from models.networks.resnet import resnet_generator
 from models.networks.style_convs import unit_style_generator
 from models.networks.unet import unet_generator
@@ -27,6 +28,8 @@ class GeneratorConfig:
     norm: str = "instance"
     skip: bool = False  # compact only: output = input, scaled and shifted, + residual
     skip_pool: int = 1  # … of the input's n×n means, for noisy inputs
+    branched: bool = False  # compact only: 3×3 convolutions trained as three branches, folded when they ship
+    tone_norm: bool = False  # compact only: instance norm behind the stem and before the head
     channels: int = 3  # of both domains: 3 = colour, 1 = gray
 
 
@@ -34,7 +37,12 @@ def _compact(cfg: GeneratorConfig) -> nn.Module:
     return CompactGenerator(
         cfg.channels, cfg.channels, width=cfg.width, blocks=cfg.blocks, deep_width=cfg.deep_width,
         deep_blocks=cfg.deep_blocks, norm_kind=cfg.norm, skip=cfg.skip, skip_pool=cfg.skip_pool,
+        branched=cfg.branched, tone_norm=cfg.tone_norm,
     )  # fmt: skip
+
+
+def _mobile(cfg: GeneratorConfig) -> nn.Module:
+    return mobile_resnet_generator(cfg.channels, cfg.channels, cfg.width, 9, cfg.norm)
 
 
 def _unet(cfg: GeneratorConfig, levels: int) -> nn.Module:
@@ -51,6 +59,7 @@ GENERATORS: dict[str, tuple[Callable[[GeneratorConfig], nn.Module], int]] = {
     "resnet6": (lambda cfg: _resnet(cfg, 6), 4),
     "resnet9_antialiased": (lambda cfg: _resnet(cfg, 9, antialias=True), 4),
     "resnet6_antialiased": (lambda cfg: _resnet(cfg, 6, antialias=True), 4),
+    "mobile_resnet9": (_mobile, 4),
     "unet256": (lambda cfg: _unet(cfg, 8), 256),
     "unet128": (lambda cfg: _unet(cfg, 7), 128),
     "unit_style": (lambda cfg: unit_style_generator(cfg.channels, cfg.width, cfg.blocks), 2),

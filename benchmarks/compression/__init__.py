@@ -1,0 +1,1 @@
+"""Real trained networks and their students: what a smaller and faster one keeps."""

@@ -1,0 +1,1 @@
+"""The methods, one per file; each is a system of the table `models.registry.COMPRESSIONS`."""

@@ -1,0 +1,41 @@
+"""Structural similarity as a loss (Wang et al., "Image Quality Assessment: From Error Visibility to …", TIP 2004)."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from models.errors import ConfigError
+
+SIGMA = 1.5  # px, of the Gaussian window
+RADIUS = 5  # px, at which it ends: 11×11
+K1, K2 = 0.01, 0.03  # of the constants that steady the quotients
+
+
+def ssim(image: Tensor, reference: Tensor, value_range: float = 2.0) -> Tensor:
+    """Mean structural similarity of (N, C, H, W) images, over all windows that lie inside; at most 1.
+
+    `value_range` is white less black: 2 for images in [-1, 1].
+
+    Raises:
+        ConfigError: the images are smaller than the 11×11 window.
+    """
+    size = 2 * RADIUS + 1
+    if min(image.shape[2:]) < size:
+        raise ConfigError(f"structural similarity needs images of {size}×{size} px or more, not {image.shape[2:]}")
+    c1, c2 = (K1 * value_range) ** 2, (K2 * value_range) ** 2
+    moments = torch.cat([image, reference, image * image, reference * reference, image * reference])
+    x, y, xx, yy, xy = blurred(moments).chunk(5)
+    variances = (xx - x * x) + (yy - y * y)
+    similarity = ((2 * x * y + c1) * (2 * (xy - x * y) + c2)) / ((x * x + y * y + c1) * (variances + c2))
+    return similarity.mean()
+
+
+def blurred(image: Tensor) -> Tensor:
+    """(N, C, H, W) → (N, C, H - 10, W - 10), weighted means over the Gaussian window."""
+    at = torch.arange(-RADIUS, RADIUS + 1, dtype=image.dtype, device=image.device)
+    line = torch.softmax(-(at / SIGMA).square() / 2, 0)
+    planes = image.reshape(-1, 1, *image.shape[2:])
+    planes = F.conv2d(F.conv2d(planes, line.view(1, 1, -1, 1)), line.view(1, 1, 1, -1))
+    return planes.reshape(*image.shape[:2], *planes.shape[2:])
