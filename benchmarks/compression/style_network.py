@@ -18,6 +18,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from export.trace import quiet_torch
 from runtime.errors import DONE, SourceError, run_command
 
 LAYERS = 16
@@ -85,9 +86,10 @@ def main() -> int:
     parser.add_argument("--weights", type=Path, required=True, help="fast_style_wave_fp16.npz")
     parser.add_argument("--out", type=Path, required=True, help="TorchScript file to write")
     args = parser.parse_args()
-    script = torch.jit.trace(StyleTransfer(args.weights).eval(), torch.zeros(1, 3, 256, 256))  # type: ignore[no-untyped-call]
     partial = args.out.with_name(args.out.name + ".tmp")
-    script.save(partial)
+    with quiet_torch():
+        script = torch.jit.trace(StyleTransfer(args.weights).eval(), torch.zeros(1, 3, 256, 256))  # type: ignore[no-untyped-call]
+        script.save(partial)
     partial.replace(args.out)
     print(args.out)
     return DONE

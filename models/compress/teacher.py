@@ -15,6 +15,7 @@ means: on a crop it would say something else.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from dataclasses import fields, replace
 from pathlib import Path
@@ -213,7 +214,9 @@ def type_of(name: str) -> type[System]:
 
 def _script(path: Path) -> nn.Module:
     try:
-        script: nn.Module = torch.jit.load(str(path), map_location="cpu")  # type: ignore[no-untyped-call]
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)  # of TorchScript, in which others keep their networks
+            script: nn.Module = torch.jit.load(str(path), map_location="cpu")  # type: ignore[no-untyped-call]
     except (RuntimeError, ValueError) as error:
         raise ConfigError(
             f"{path} is neither a checkpoint, a recipe nor TorchScript: save a module with torch.jit.save"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import sys
+import warnings
 from collections.abc import Callable
 from dataclasses import fields
 from pathlib import Path
@@ -27,7 +28,7 @@ from models.trainer import Trainer
 Train = Callable[..., Trainer]
 TINY: dict[str, Any] = {
     "size": 32, "load_size": 0, "batch": 2, "total_kimg": 0.008, "accelerator": "cpu", "grid_images": 2, "width": 16,
-    "blocks": 2, "critic_width": 4, "critic_field": 16, "widths": [8, 16], "budget_gmac": 0.03, "layers": 2,
+    "blocks": 2, "critic_width": 4, "critic_field": 16, "widths": [8, 16], "budget_gmac": 0.06, "layers": 2,
     "population": 4, "generations": 2,
 }  # fmt: skip
 BASE = ("size", "load_size", "batch", "total_kimg", "accelerator", "grid_images")  # of data and training
@@ -77,7 +78,9 @@ def teachers(tmp_path_factory: pytest.TempPathFactory, small: Callable[[str], di
         recipe_file.write_text(recipe.to_toml(), encoding="utf-8")
         made[f"{name} on-line"] = recipe_file
     made["foreign"] = root / "foreign.pt"
-    torch.jit.trace(Foreign().eval(), torch.zeros(1, 3, 32, 32)).save(made["foreign"])  # type: ignore[no-untyped-call]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        torch.jit.trace(Foreign().eval(), torch.zeros(1, 3, 32, 32)).save(made["foreign"])  # type: ignore[no-untyped-call]
     return made
 
 
@@ -85,15 +88,15 @@ def teachers(tmp_path_factory: pytest.TempPathFactory, small: Callable[[str], di
 def train(images: Path, teachers: dict[str, Path], squeezenet: Path, tmp_path: Path) -> Train:
     """Compression, kind of teacher ("" = its answers), run folder and further settings → a trainer."""
 
-    def trainer(name: str, teacher: str, run: str = "run", **further: Any) -> Trainer:
+    def trainer(name: str, kind: str, run: str = "run", **further: Any) -> Trainer:
         known = {field.name for field in fields(system_class(name).config)}
         values = {k: v for k, v in TINY.items() if k in known | set(BASE)} | {
-            "system": name, "data": str(images), "teacher": str(teachers[teacher]) if teacher else "",
+            "system": name, "data": str(images), "teacher": str(teachers[kind]) if kind else "",
             "perception_weights": str(squeezenet),
         }  # fmt: skip
-        if teacher == "foreign":
+        if kind == "foreign":
             values |= {"teacher_range": [0, 255], "teacher_colour": "bgr"}
-        if teacher in ("foreign", ""):
+        if kind in ("foreign", ""):
             values |= WITHOUT_FEATURES[name]
         return Trainer(make_recipe(values | further), tmp_path / run)
 
@@ -115,6 +118,8 @@ def run(trainer: Trainer, steps: int = 4) -> dict[str, Tensor]:
 def fingerprint(module: nn.Module) -> str:
     digest = hashlib.sha256()
     for name, tensor in module.state_dict().items():
+        if not isinstance(tensor, Tensor):
+            continue  # an image pool's
         digest.update(name.encode() + tensor.detach().contiguous().numpy().tobytes())
     return digest.hexdigest()
 
@@ -172,24 +177,27 @@ def test_what_ships_needs_no_teacher(name: str, train: Train, tmp_path: Path) ->
 
 @pytest.mark.parametrize("name", ["gan_compression", "cat", "dmad"])
 def test_the_budget_is_met_by_the_end(name: str, train: Train) -> None:
-    trainer = train(name, "cyclegan", budget_gmac=0.02, total_kimg=0.02)
+    trainer = train(name, "cyclegan", budget_gmac=0.055, total_kimg=0.02)
     student = trainer.system.student
     assert isinstance(student, GatedGenerator)
-    assert student.gmac(student.widths()) > 0.02
+    assert student.gmac(student.widths()) > 0.055
     run(trainer, 10)
-    assert student.gmac(student.widths()) <= 0.02
+    assert student.gmac(student.widths()) <= 0.055
 
 
 def test_slimming_closes_channels_whose_strength_reached_zero(train: Train) -> None:
-    trainer = train("gan_slimming", "cyclegan", rho=2.0)
-    run(trainer, 3)
+    trainer = train("gan_slimming", "cyclegan", rho=2.0, lr_strength=0.01)  # by 0.02 at each step
     student = trainer.system.student
     assert isinstance(student, GatedGenerator)
-    gates = student.gates()[1:]
-    assert any(int(gate.open.sum()) < 16 for gate in gates)
-    for gate in gates:
+    few, many = student.gates()[1:]
+    for gate, dead in ((few, 4), (many, 12)):
         assert gate.strength is not None
-        assert torch.equal(gate.strength != 0, gate.open.bool())
+        gate.strength.data[:dead] = 0.01
+    run(trainer, 1)
+    assert few.open.tolist() == [0] * 4 + [1] * 12
+    assert many.open.tolist() == [1] * 16  # a block keeps eight
+    assert few.strength is not None
+    assert torch.equal(few.strength != 0, few.open.bool())
 
 
 def test_a_frozen_teacher_stays_in_evaluation_and_gets_no_gradient(train: Train) -> None:
@@ -258,10 +266,8 @@ def test_two_teachers_may_teach(train: Train, teachers: dict[str, Path]) -> None
 def test_what_cannot_teach_is_refused(
     name: str, teacher: str, settings: dict[str, Any], said: str, train: Train, teachers: dict[str, Path]
 ) -> None:
-    kind = teacher if teacher in teachers or not teacher else "cyclegan"
-    given = {} if kind == teacher else {"teacher": teacher}
-    if not teacher:  # its answers
-        kind, given = "cyclegan", {"dataset": "paired", "teacher": ""}
+    kind = teacher if teacher in teachers else "cyclegan"
+    given = {} if kind == teacher else {"dataset": "paired" if not teacher else "", "teacher": teacher}
     with pytest.raises(ConfigError, match=said):
         train(name, kind, **given, **settings)
 

@@ -82,11 +82,11 @@ class GanSlimming(JudgedDistillation):
         """The proximal step of ρ‖γ‖₁: strengths move towards zero, and stay there once they reach it."""
         for gate in self.scaled():
             assert gate.strength is not None
-            gate.strength.copy_(soft_threshold(gate.strength, self.cfg.rho * self.cfg.lr_strength))
-            alive = gate.open * (gate.strength != 0)
-            if int(alive.sum()) >= self.cfg.keep_at_least:
+            shrunk = soft_threshold(gate.strength, self.cfg.rho * self.cfg.lr_strength)
+            alive = gate.open * (shrunk != 0)
+            if int(alive.sum()) >= self.cfg.keep_at_least:  # or the block would be closed
                 gate.open.copy_(alive)
-            gate.strength.mul_(gate.open)
+                gate.strength.copy_(shrunk * alive)
 
     def optimizer(self, network: nn.Module) -> Optimizer:
         weights, strengths = self._moved
