@@ -68,7 +68,8 @@ class BranchedConv(nn.Module):
             parts = [norm(part) for norm, part in zip(self.norms, parts, strict=True)]
         elif self.has_identity:
             parts[2] = x * self.gain.view(1, -1, 1, 1)
-        return sum(parts[1:], parts[0])
+        total: Tensor = sum(parts[1:], parts[0])
+        return total
 
     def folded(self) -> tuple[Tensor, Tensor]:
         """Weight (outer, inner, 3, 3) and bias (outer,) of the one convolution that equals the branches."""

@@ -104,9 +104,11 @@ class GatedGenerator(CompactGenerator):
     def gmac(self, widths: Sequence[int], size: int = 256) -> float:
         """Exact GMAC at size² of a generator with so many channels."""
         trunk, inside = widths[0], sum(widths[1:])
-        channels = self.stem[0].in_channels
-        per_cell = SCALE**2 * channels * trunk + 2 * 9 * trunk * inside + 9 * trunk * self.head[0].out_channels
-        return float(per_cell * (size // SCALE) ** 2 / 1e9)  # type: ignore[operator]
+        stem, head = self.stem[0], self.head[0]
+        assert isinstance(stem, nn.Conv2d)
+        assert isinstance(head, nn.Conv2d)
+        per_cell = SCALE**2 * stem.in_channels * trunk + 2 * 9 * trunk * inside + 9 * trunk * head.out_channels
+        return per_cell * (size // SCALE) ** 2 / 1e9
 
 
 class Slimmed(nn.Module):

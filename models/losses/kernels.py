@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
 
 EPS = 1e-12
@@ -13,5 +14,5 @@ def kernel_alignment(features: Tensor, wanted: Tensor) -> Tensor:
     X and Y are the features of N images, (N, …), flattened; a batch of one has nothing to align, and gives 1.
     """
     kernels = [flat @ flat.T for flat in (features.flatten(1), wanted.flatten(1))]
-    first, second = (kernel / (kernel.norm() + EPS) for kernel in kernels)
+    first, second = (kernel / (torch.linalg.matrix_norm(kernel) + EPS) for kernel in kernels)
     return (first * second).sum()

@@ -90,7 +90,8 @@ class Cat(JudgedDistillation):
 
     def meets_budget(self, masks: list[Tensor]) -> bool:
         """Whether so many channels cost no more than allowed."""
-        return self.student.gmac([int(mask.sum()) for mask in masks]) <= self.cfg.budget_gmac
+        gmac = self.student.gmac([int(mask.sum()) for mask in masks])
+        return gmac <= float(self.cfg.budget_gmac)
 
     def deployables(self) -> dict[str, Deployable]:
         return {"generator": deployable(Slimmed(self.student), self.cfg)}

@@ -118,7 +118,8 @@ class GanCompression(JudgedDistillation):
             parents = sorted(set(population), key=known.__getitem__)[: max(2, cfg.population // 4)]
             children = [self.child(draw, parents) for _ in range(cfg.population - len(parents))]
             population = [*parents, *children]
-        self.student.keep(self.masks(min(known, key=known.__getitem__)))
+        best: Widths = min(known, key=known.__getitem__)
+        self.student.keep(self.masks(best))
         self.searched.fill_(1)
 
     def child(self, draw: random.Random, parents: list[Widths]) -> Widths:

@@ -62,7 +62,7 @@ class GanSlimming(JudgedDistillation):
         return [gate for gate in self.student.gates() if gate.strength is not None]
 
     def needs_perception(self) -> bool:
-        return self.cfg.lambda_perceptual > 0
+        return bool(self.cfg.lambda_perceptual)
 
     def phases(self) -> list[Phase]:
         return [*super().phases()[:-1], Phase("S", self._moved, self.student_losses, after=self.shrink)]
@@ -102,7 +102,8 @@ class GanSlimming(JudgedDistillation):
 
 def soft_threshold(x: Tensor, by: float) -> Tensor:
     """sign(x) · max(|x| - by, 0): the proximal operator of by·‖x‖₁."""
-    return x.sign() * (x.abs() - by).clamp_min(0)
+    shrunk: Tensor = x.sign() * (x.abs() - by).clamp_min(0)
+    return shrunk
 
 
 def quantised(student: GatedGenerator, image: Tensor, bits: int) -> Tensor:
