@@ -15,4 +15,5 @@ def kernel_alignment(features: Tensor, wanted: Tensor) -> Tensor:
     """
     kernels = [flat @ flat.T for flat in (features.flatten(1), wanted.flatten(1))]
     first, second = (kernel / (torch.linalg.matrix_norm(kernel) + EPS) for kernel in kernels)
-    return (first * second).sum()
+    alignment: Tensor = (first * second).sum()
+    return alignment

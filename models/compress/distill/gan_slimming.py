@@ -129,4 +129,5 @@ def quantised(student: GatedGenerator, image: Tensor, bits: int) -> Tensor:
 def on_grid(x: Tensor, largest: float, bits: int) -> Tensor:
     """x rounded to multiples of largest / (2^(bits-1) - 1); the gradient passes straight through."""
     step = max(largest, 1e-8) / (2 ** (bits - 1) - 1)
-    return x + ((x / step).round() * step - x).detach()
+    rounded: Tensor = x + ((x / step).round() * step - x).detach()
+    return rounded
