@@ -29,6 +29,8 @@ VERBS = {
     "parzen": ("benchmarks.parzen", "judge a generator of noise as the first GAN paper did"),
     "evidence": ("benchmarks.evidence", "train systems for minutes on real images and judge them"),
     "evidence-gate": ("benchmarks.evidence.precision", "say which precision of what was so trained passes the gate"),
+    "style-network": ("benchmarks.compression.style_network", "take over a published style network as TorchScript"),
+    "style-content": ("benchmarks.compression.content", "write pictures for a style network and its student"),
     "systems-page": ("benchmarks.systems_page", "write docs/systems.md from the registry and the evidence"),
     "digits": ("benchmarks.digits", "train the digit table of UNIT's paper"),
     "latency": ("benchmarks.latency", "time engines and write the report"),

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from models.errors import ConfigError
 
@@ -33,9 +32,18 @@ def ssim(image: Tensor, reference: Tensor, value_range: float = 2.0) -> Tensor:
 
 
 def blurred(image: Tensor) -> Tensor:
-    """(N, C, H, W) → (N, C, H - 10, W - 10), weighted means over the Gaussian window."""
-    at = torch.arange(-RADIUS, RADIUS + 1, dtype=image.dtype, device=image.device)
-    line = torch.softmax(-(at / SIGMA).square() / 2, 0)
-    planes = image.reshape(-1, 1, *image.shape[2:])
-    planes = F.conv2d(F.conv2d(planes, line.view(1, 1, -1, 1)), line.view(1, 1, 1, -1))
-    return planes.reshape(*image.shape[:2], *planes.shape[2:])
+    """(N, C, H, W) → (N, C, H - 10, W - 10), weighted means over the Gaussian window.
+
+    As two products with banded matrices: convolutions of single planes are several times slower on a CPU.
+    """
+    height, width = image.shape[2:]
+    blurred: Tensor = _window(height, image).T @ image @ _window(width, image)
+    return blurred
+
+
+def _window(size: int, like: Tensor) -> Tensor:
+    """(size, size - 10): column k holds the window's weights from row k on."""
+    at = torch.arange(size, dtype=like.dtype, device=like.device)
+    distance = at[:, None] - at[None, : size - 2 * RADIUS] - RADIUS
+    weight = torch.exp(-(distance / SIGMA).square() / 2) * (distance.abs() <= RADIUS)
+    return weight / weight.sum(0)

@@ -10,9 +10,11 @@ without a source of randomness can be asked for.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.optim import Optimizer
@@ -78,15 +80,21 @@ class Omgd(Distillation):
     def likeness(self, answer: Tensor, wanted: Tensor) -> Losses:
         """The student's picture against one teacher's."""
         cfg = self.cfg
-        losses = {"ssim": cfg.lambda_ssim * (1 - ssim(answer, wanted)), "tv": cfg.lambda_tv * total_variation(answer)}
-        if cfg.lambda_pixel:
-            losses["pixel"] = cfg.lambda_pixel * F.l1_loss(answer, wanted)
+        terms: list[tuple[str, float, Callable[..., Tensor], tuple[Any, ...]]] = [
+            ("ssim", cfg.lambda_ssim, lambda one, other: 1 - ssim(one, other), (answer, wanted)),
+            ("tv", cfg.lambda_tv, total_variation, (answer,)),
+            ("pixel", cfg.lambda_pixel, F.l1_loss, (answer, wanted)),
+        ]
         if self.needs_perception():
-            seen, meant = self.perception(answer), self.perception(wanted)
-            losses["style"] = cfg.lambda_style * style_distance(seen, meant)
-            losses["feature"] = cfg.lambda_feature * feature_distance(seen, meant)
-            losses["unit"] = cfg.lambda_unit * unit_distance(seen, meant)
-        return losses
+            with torch.no_grad():
+                meant = self.perception(wanted)
+            features = (self.perception(answer), meant)
+            terms += [
+                ("style", cfg.lambda_style, style_distance, features),
+                ("feature", cfg.lambda_feature, feature_distance, features),
+                ("unit", cfg.lambda_unit, unit_distance, features),
+            ]
+        return {name: weight * distance(*given) for name, weight, distance, given in terms if weight}
 
     def optimizer(self, network: nn.Module) -> Optimizer:
         if self.deeper and any(network is own for own in self.deeper.modules()):
