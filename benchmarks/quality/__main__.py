@@ -136,7 +136,7 @@ def collect(args: argparse.Namespace, metrics: Sequence[Metric], work: Path) -> 
         raise SourceError("nothing can be judged: " + "; ".join(f"{x['metric']}: {x['why']}" for x in left_out[:3]))
     facts = {
         "schema": SCHEMA, "title": f"Quality of {', '.join(c.name for c in columns if c.name != 'identity')}",
-        "created": datetime.now(timezone.utc).isoformat(timespec="seconds"), "command": shown_command(),
+        "created": datetime.now(timezone.utc).isoformat(timespec="seconds"), "command": args.command,
         "settings": {"seed": args.seed, "resamples": args.resamples, "fit": args.fit, "controls": args.control},
         "given": {name: len(pictures) for name in ("source", "pairs", "target", "train", "labels")
                   if (pictures := getattr(given, name)) is not None},
@@ -147,9 +147,9 @@ def collect(args: argparse.Namespace, metrics: Sequence[Metric], work: Path) -> 
     return facts, (found, columns, given)
 
 
-def shown_command() -> str:
+def shown_command(arguments: Sequence[str]) -> str:
     """The command without the folders of this machine."""
-    return " ".join(["python -m benchmarks.quality", *(part.rpartition("/")[2] or part for part in sys.argv[1:])])
+    return " ".join(["python -m benchmarks.quality", *(part.rpartition("/")[2] or part for part in arguments)])
 
 
 def _count(text: str) -> int:
@@ -194,6 +194,7 @@ def _parser() -> argparse.ArgumentParser:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Judge, print, write."""
     args = _parser().parse_args(arguments)
+    args.command = shown_command(sys.argv[1:] if arguments is None else arguments)
     if not args.engine and not args.images:
         raise SourceError("there is nothing to judge: give --engine or --images")
     metrics = chosen(args)

@@ -26,7 +26,7 @@ def fid(given: Given, column: Column) -> list[Figure]:
     assert given.target is not None
     note = given.features.inception_note
     made, real = (given.features.inception(pictures)[0] for pictures in (column.pictures, given.target))
-    return [_frechet(given, "FID", (made, real), inception.DIMENSIONS, note)]
+    return [_frechet(given, _named("FID", note), (made, real), inception.DIMENSIONS, note)]
 
 
 def kid(given: Given, column: Column) -> list[Figure]:
@@ -34,7 +34,7 @@ def kid(given: Given, column: Column) -> list[Figure]:
     assert given.target is not None
     note = given.features.inception_note
     made, real = (given.features.inception(pictures)[0] for pictures in (column.pictures, given.target))
-    return [_kernel(given, "KID", (made, real), note)]
+    return [_kernel(given, _named("KID", note), (made, real), note)]
 
 
 def fd_squeezenet(given: Given, column: Column) -> list[Figure]:
@@ -73,7 +73,7 @@ def score_by_inception(given: Given, column: Column) -> list[Figure]:
     interval = set_interval(
         lambda chosen, _: inception_score(logits[chosen]), (len(logits), 1), value, given.seed, given.resamples
     )
-    return [Figure("Inception score", value, *interval, "high", note=note)]
+    return [Figure(_named("Inception score", note), value, *interval, "high", note=note)]
 
 
 def memorisation(given: Given, column: Column) -> list[Figure]:
@@ -93,6 +93,11 @@ def memorisation(given: Given, column: Column) -> list[Figure]:
     note = f"{verdict}below {COPIED:g} chance is no explanation; 0: as far as held-out pictures are"
     ratios = mean_figure(given, "distance to the nearest training image, held-out = 1", ratio, "high")
     return [replace(ratios, beside=beside), Figure("copying score", score, nan, nan, "high", "σ", note)]
+
+
+def _named(name: str, note: str) -> str:
+    """The published name alone only for the published file: an export of it may have been changed."""
+    return f"{name} (weights not verified)" if note else name
 
 
 def _squeezed(given: Given, column: Column) -> tuple[Vectors, Vectors]:

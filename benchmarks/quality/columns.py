@@ -146,7 +146,12 @@ def of_folder(name: str, where: Path, source: Pictures | None) -> Column:
     if set(groups) == {""}:  # made of noise alone
         return Column(name, draws[0] if draws else found, {"folder": where.name}, draws)
     pictures = Pictures([min(versions)[1] for versions in groups.values()], list(groups))
-    matched = pictures if source is None else pictures.named(source.names, name)
+    if source is None:
+        return Column(name, pictures, {"folder": where.name}, draws)
+    matched = pictures.named(source.names, name)
+    if len(matched) < len(pictures):
+        few = f"{name} has {len(pictures)} pictures, of which {len(matched)} have a partner"
+        raise SourceError(f"{few}: take the others out")
     return Column(name, matched, {"folder": where.name}, draws)
 
 
