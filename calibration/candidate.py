@@ -14,6 +14,7 @@ from calibration.bias import corrected, shifts
 from calibration.methods import METHODS, Histogram
 from calibration.ranges import measure
 from calibration.samples import Samples
+from calibration.trained import Trained
 from calibration.wiring import Wiring
 from runtime.errors import EngineError
 from runtime.frames import Array
@@ -117,3 +118,9 @@ def int8_candidate(measured: Measured, method: str, samples: Samples | None, qui
     if samples is not None:
         moved = shifts(measured.model, list(measured.layers), ranges, samples, bits, quiet)
     return Int8(measured.model, measured.layers, ranges, moved, measured.halves, bits)
+
+
+def trained_candidate(model: ModelProto, trained: Trained, samples: Samples, quiet: bool = False) -> Int8:
+    """What training learnt, as it is; the samples only say which of the other layers are safe in FP16."""
+    measured = measure_int8(model, trained.policy, samples, quiet)
+    return Int8(model, measured.layers, trained.ranges, {}, measured.halves, trained.policy.weight_bits)

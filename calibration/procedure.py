@@ -8,13 +8,14 @@ from pathlib import Path
 import onnx
 from onnx import ModelProto
 
-from calibration.candidate import Candidate, fp16_candidate, int8_candidate, measure_int8
+from calibration.candidate import Candidate, fp16_candidate, int8_candidate, measure_int8, trained_candidate
 from calibration.explain import Suspect, keep_until_passed, rank
 from calibration.frames import FEWEST, FEWEST_HELD_OUT, Audit, choose
 from calibration.gate import Figures, Judge, Thresholds
 from calibration.int8 import Policy
 from calibration.methods import METHODS
 from calibration.samples import Samples
+from calibration.trained import Trained, has_trained, read_trained
 from calibration.wiring import OLDEST_OPSET, opset, prepared
 from runtime.companions import EngineCompanions
 from runtime.errors import EngineError, GateError, SourceError
@@ -39,6 +40,8 @@ class Settings:
     method: str = "mse"
     policy: Policy = field(default_factory=Policy)
     correct_biases: bool = True
+    scales: str = "auto"  # "trained", "measured", or trained where the graph carries them
+    trained: Trained | None = None  # of the graph, once it is known
     explain: bool = False
     keep: str = ""  # "auto", or names with commas, to keep in the next higher precision
     quiet: bool = False
@@ -95,6 +98,19 @@ def load_graph(path: Path) -> tuple[ModelProto, Manifest]:
     return graph, manifest
 
 
+def with_trained(settings: Settings, model: ModelProto) -> Settings:
+    """The settings with the ranges that a graph carries, where they are wanted: their policy goes with them.
+
+    Raises:
+        EngineError: they are wanted and there are none.
+    """
+    wanted = settings.scales == "trained" or (settings.scales == "auto" and has_trained(model))
+    if settings.precision != "int8" or not wanted:
+        return settings
+    trained = read_trained(model)
+    return replace(settings, trained=trained, policy=trained.policy, correct_biases=False)
+
+
 def gather(manifest: Manifest, settings: Settings, companions: EngineCompanions | None = None) -> Data:
     """Choose and audit the frames; `companions` compute the styles that have no plain distribution."""
     counts = settings.counts
@@ -118,6 +134,8 @@ def make_candidate(model: ModelProto, data: Data, settings: Settings) -> tuple[C
     """The candidate and the method that made it."""
     if settings.precision == "fp16":
         return fp16_candidate(model, data.calibration, settings.quiet), "casts"
+    if settings.trained is not None:
+        return trained_candidate(model, settings.trained, data.calibration, settings.quiet), "trained"
     measured = measure_int8(model, settings.policy, data.calibration, settings.quiet)
     frames = data.calibration if settings.correct_biases else None
     if settings.method != "auto":

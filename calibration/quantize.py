@@ -21,7 +21,7 @@ from calibration.gate import DEFAULTS, adjusted, verdict
 from calibration.int8 import WEIGHT_LEVELS, Policy
 from calibration.methods import METHODS
 from calibration.output import check_writable, write_graph
-from calibration.procedure import Data, Outcome, Settings, gather, load_graph, quantise_graph, refuse
+from calibration.procedure import Data, Outcome, Settings, gather, load_graph, quantise_graph, refuse, with_trained
 from runtime.companions import EngineCompanions
 from runtime.errors import DONE, EngineError, run_command
 from runtime.fit import FITS
@@ -161,6 +161,13 @@ def _add_precision_options(parser: argparse.ArgumentParser) -> None:
         default=7,
         help="of INT8 weights; 7 cannot overflow on any CPU, 8 is finer, for GPUs and CPUs with VNNI; default 7",
     )
+    group.add_argument(
+        "--scales",
+        choices=("auto", "trained", "measured"),
+        default="auto",
+        help="of INT8 activations: as trained, with the policy and weight bits of training, or measured on the frames; "
+        "default: trained where the graph carries them",
+    )
     group.add_argument("--no-bias-correction", dest="correct_biases", action="store_false")
     group.add_argument("--explain", action="store_true", help="rank the layers that cost the quality")
     group.add_argument(
@@ -202,6 +209,7 @@ def settings_of(options: argparse.Namespace) -> Settings:
         method=options.method,
         policy=Policy(options.ends == "int8", options.transposed == "int8", options.weight_bits),
         correct_biases=options.correct_biases,
+        scales=options.scales,
         explain=options.explain,
         keep=keep,
         quiet=options.quiet,
@@ -211,8 +219,8 @@ def settings_of(options: argparse.Namespace) -> Settings:
 def main(arguments: list[str] | None = None) -> int:
     """The command; `arguments` default to the process's."""
     options = parse(arguments)
-    settings = settings_of(options)
     model, manifest = load_graph(options.graph)
+    settings = with_trained(settings_of(options), model)
     check_writable(options.graph, options.out, manifest)
     with closing(EngineCompanions(options.graph, manifest, "onnxruntime", say_nothing)) as companions:
         data = gather(manifest, settings, companions)

@@ -30,7 +30,7 @@ def measure(
     histograms = {name: Histogram() for name in tensors}
     given = {value.name for value in model.graph.input}
     for group in _groups(Wiring(model), [name for name in tensors if name not in given]):
-        graph = Graph(_exposed(model, group), group)
+        graph = Graph(exposed(model, group), group)
         for index in tqdm(range(len(samples)), desc="measuring ranges", unit="frame", disable=quiet):
             inputs = samples[index]
             _count(inputs | graph(inputs), histograms, samples.title(index))
@@ -48,7 +48,7 @@ def _count(values: Mapping[str, Array], histograms: Mapping[str, Histogram], tit
             ) from error
 
 
-def _exposed(model: ModelProto, tensors: Iterable[str]) -> ModelProto:
+def exposed(model: ModelProto, tensors: Iterable[str]) -> ModelProto:
     """The graph with `tensors` among its outputs."""
     copy = ModelProto()
     copy.CopyFrom(model)

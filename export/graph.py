@@ -17,6 +17,7 @@ from export.compose import frame_graph_from_network
 from export.fold import fold_affine
 from export.macs import count_macs
 from export.parity import measure_parity, parity_items
+from export.rounding import with_trained_ranges
 from export.simplify import refuse_random_nodes, simplified
 from export.source import Source
 from export.trace import OPSET
@@ -85,16 +86,24 @@ def export_graph(
     graph = fold_flips(fold_affine(graph))
     _check(graph)
     parity = measure_parity(graph, source.run_reference, items)
+    graph = with_trained_ranges(graph, source, items[0])
     out.write_bytes(graph.SerializeToString())
     return replace(
         ports,
         sha256={"engine": file_sha256(out), "checkpoint": source.sha256},
         backend_version=f"opset {OPSET}",
         parity={"frames": described, "reference": f"torch {torch.__version__}", **parity.figures()},
-        decisions=source.decisions | {"simplification": simplification},
+        decisions=source.decisions | {"simplification": simplification} | _rounding(source),
         macs=count_macs(graph).exact,
         created=datetime.now(timezone.utc).isoformat(timespec="seconds"),
     )
+
+
+def _rounding(source: Source) -> dict[str, str]:
+    """What the manifest says of a network that was trained rounded."""
+    if (trained := source.ranges) is None:
+        return {}
+    return {"trained rounded": f"{trained.placement.weight_bits}-bit weights, {len(trained.ranges)} ranges"}
 
 
 def companion_name(engine: str, part: str) -> str:

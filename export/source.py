@@ -13,6 +13,7 @@ from export.frame_graph import FrameGraph, Signature, controls_at, signature_of
 from export.parity import Item
 from export.trace import graph_from_module
 from models.checkpoint import CheckpointInfo, load_system
+from models.compress.last_phase import TrainedRanges
 from models.errors import ModelsError
 from models.system import Deployable, System
 from runtime.errors import GraphError
@@ -30,6 +31,7 @@ class Source:
     sha256: str  # of the checkpoint or the foreign file
     decisions: dict[str, str] = field(default_factory=dict)
     task: str = ""
+    ranges: TrainedRanges | None = None  # of a network that was trained rounded
 
     @property
     def companions(self) -> tuple[str, ...]:
@@ -89,7 +91,7 @@ class Trained:
         network = graph_from_module(part.module, tuple(example), signature.input_names, signature.output_names)
         return Source(
             network, reference, signature, self.info.system, self.info.sha256,
-            dict(part.decisions), type(self.system).task,
+            dict(part.decisions), type(self.system).task, self.info.ranges.get(name),
         )  # fmt: skip
 
     def companion(self, name: str, size: tuple[int, int] | None, bits: int) -> Source:

@@ -12,7 +12,7 @@ import argparse
 import hashlib
 import json
 import os
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
+from models.compress.last_phase import TrainedRanges, read_ranges, separate_ranges
 from models.ema import shipped_names
 from models.errors import CheckpointError, ConfigError, run_command
 from models.registry import build_system
@@ -38,13 +39,15 @@ class CheckpointInfo:
     kimg: float
     parts: tuple[str, ...]  # names of System.deployables() whose weights it holds
     sha256: str
+    ranges: dict[str, TrainedRanges] = field(default_factory=dict)  # of the parts that were trained rounded
 
 
 def save_checkpoint(path: Path, system: System, name: str, kimg: float, weights: dict[str, Tensor]) -> None:
     """Write the shipped `weights` (by their names in the system) whole or not at all."""
+    weights, ranges = separate_ranges(system, weights)
     metadata = {
         "format": FORMAT, "system": name, "config": json.dumps(asdict(system.cfg)), "kimg": str(kimg),
-        "parts": json.dumps(list(system.deployables())),
+        "parts": json.dumps(list(system.deployables())), "ranges": ranges,
     }  # fmt: skip
     _write(path, weights, metadata)
 
@@ -59,6 +62,7 @@ def load_system(path: Path) -> tuple[System, CheckpointInfo]:
     info = CheckpointInfo(
         metadata["system"], json.loads(metadata["config"]), float(metadata["kimg"]),
         tuple(json.loads(metadata["parts"])), hashlib.sha256(path.read_bytes()).hexdigest(),
+        read_ranges(metadata.get("ranges", "{}")),
     )  # fmt: skip
     for name, tensor in weights.items():
         if not torch.isfinite(tensor).all():

@@ -20,7 +20,8 @@ def shipped_names(system: System) -> list[str]:
 class Ema:
     """shadow ← d·shadow + (1 - d)·weights, with d rising to `decay` over the first steps.
 
-    Buffers are copied: statistics are averages already, and spectral norm's vectors must stay of length one.
+    Buffers are copied: statistics are averages already, and spectral norm's vectors must stay of length one. So are
+    parameters that nothing trains.
     """
 
     def __init__(self, system: System, decay: float) -> None:
@@ -34,7 +35,7 @@ class Ema:
         decay = min(self.decay, (1 + step) / (10 + step))
         state = system.state_dict(keep_vars=True)
         for name, average in self.shadow.items():
-            if isinstance(state[name], nn.Parameter):
+            if isinstance(state[name], nn.Parameter) and state[name].requires_grad:
                 average.lerp_(state[name], 1 - decay)
             else:
                 average.copy_(state[name])

@@ -27,6 +27,9 @@ class TrainConfig:
     ema: float = 0.999  # decay per step of the weights that ship; 0 = ship the last step's
     augment: str = ""  # DiffAugment policies in front of critics: "color,translation,cutout"
     instance_noise: float = 0.0  # std of Gaussian noise in front of critics at the start; falls to 0 by the end
+    qat_after: float = 1.0  # share of the training from which on generators round as in INT8; 1 = never
+    qat_weight_bits: int = 7  # of the rounded weights, 7 or 8
+    qat_ends: bool = False  # round the first and the last convolutions too
     precision: str = "32-true"  # or "bf16-mixed"
     accelerator: str = "auto"  # "cpu", "cuda"
     workers: int = 0  # processes that read images
@@ -82,6 +85,11 @@ def make_recipe(values: dict[str, Any]) -> Recipe:
         raise ConfigError(
             f"log_every and grid_images are at least 1 and ema is in [0, 1), got {train.log_every}, "
             f"{train.grid_images} and {train.ema}"
+        )
+    if not 0 <= train.qat_after <= 1 or train.qat_weight_bits not in (7, 8):
+        raise ConfigError(
+            f"qat_after is a share of the training and qat_weight_bits is 7 or 8, got {train.qat_after} and "
+            f"{train.qat_weight_bits}"
         )
     if train.instance_noise < 0:
         raise ConfigError(f"instance_noise is a standard deviation, not {train.instance_noise}")

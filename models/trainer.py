@@ -17,6 +17,8 @@ from torch.utils.data import DataLoader
 from torch.utils.data import Dataset as TorchDataset
 
 from models.checkpoint import save_checkpoint, shipped_weights
+from models.compress.last_phase import LastPhase
+from models.compress.placement import Placement
 from models.data.datasets import Dataset, open_dataset, stack
 from models.ema import Ema
 from models.errors import CheckpointError, ConfigError, ModelsError
@@ -70,6 +72,8 @@ class Trainer:
         self.system.augment = recipe.augment(self.clock)
         self.system.prepare(stack([self.dataset.sample(k) for k in range(FIRST_LOOK)]))
         self.system.to(self.fabric.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        placement = Placement(ends=cfg.qat_ends, weight_bits=cfg.qat_weight_bits)
+        self.last_phase = LastPhase(self.system, cfg.qat_after, placement, recipe.data.size)
         self.phases = self.system.phases()
         networks = dict.fromkeys(net for phase in self.phases for net in phase.updates)
         self.optimizers = {net: self.system.optimizer(net) for net in networks}
@@ -111,10 +115,12 @@ class Trainer:
             factor = self.system.learning_rate(network, clock)
             for group, lr in zip(optimizer.param_groups, self.base_lr[network], strict=True):
                 group["lr"] = lr * factor
+        observed = self.last_phase.begin(clock)
         log: dict[str, Tensor] = {}
         for phase in self.phases:
             if phase.when(clock):
                 log |= run_phase(phase, self.optimizers, (batch, clock), self.fabric, self.guard)
+        _average(observed, self.fabric)
         if self.ema:
             self.ema.update(self.system, self.step)
         self.step += 1
@@ -224,7 +230,7 @@ def run_phase(
 
 
 def _average(tensors: list[Tensor], fabric: Fabric) -> None:
-    if fabric.world_size == 1:
+    if fabric.world_size == 1 or not tensors:
         return
     flat = torch.cat([tensor.flatten() for tensor in tensors])
     mean: Tensor = fabric.all_reduce(flat, reduce_op="mean")  # type: ignore[assignment]

@@ -1,0 +1,1 @@
+"""Search by measured latency: the best student of a teacher that meets a budget on a given device."""
