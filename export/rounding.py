@@ -1,7 +1,7 @@
 """Brings the ranges that a network learnt in training to the tensors of its frame graph.
 
 Exporters name and order tensors as they like, so nothing is assumed: the network and the graph are run on the same
-frame, and a tensor of the graph gets the range of the torch tensor that holds the same numbers.
+frame, and a tensor of the graph gets the range of the torch tensor that holds the same numbers, up to a factor.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from models.compress.placement import rounded_tensors
 from runtime.errors import GraphError
 from runtime.frames import Array
 
-_SAME = 1e-3  # of a tensor's root mean square: what folding and another order of summing may change
+_SAME = 1e-2  # of a tensor's root mean square: more than folding and another order of summing change
 
 
 def with_trained_ranges(graph: ModelProto, source: Source, item: Mapping[str, Array]) -> ModelProto:
@@ -47,21 +47,29 @@ def with_trained_ranges(graph: ModelProto, source: Source, item: Mapping[str, Ar
     ranges: dict[str, float] = {}
     left = dict(enumerate(trained))
     for name in names:
-        index = next((k for k, tensor in left.items() if _same(values[name], tensor)), None)
-        if index is None:
+        factors = ((k, _factor(values[name], tensor)) for k, tensor in left.items())
+        index, factor = next(((k, factor) for k, factor in factors if factor), (-1, 0.0))
+        if index < 0:
             raise _other(len(names), len(trained))
         del left[index]
-        ranges[name] = source.ranges.ranges[index]
+        ranges[name] = factor * source.ranges.ranges[index]
     return write_trained(graph, Trained(ranges, policy))
 
 
-def _same(value: Array, tensor: Array) -> bool:
+def _factor(value: Array, tensor: Array) -> float:
+    """By what `tensor` must be multiplied to be `value`; 0 where nothing does.
+
+    It is 1 but before the first convolution, whose weights may have taken in the scale of the frame, and the flip from
+    BGR: the same numbers are rounded to the same codes.
+    """
     if value.shape != tensor.shape:
-        return False
-    # Where a graph's first convolution took in the flip from BGR, its input has the colours the other way round.
-    turns = (tensor, tensor[:, ::-1]) if tensor.ndim == 4 and tensor.shape[1] == 3 else (tensor,)
-    size = float(np.sqrt(np.square(tensor, dtype=np.float64).mean())) + 1e-12
-    return any(float(np.abs(value - turned).max()) <= _SAME * size * 10 for turned in turns)
+        return 0.0
+    for turned in (tensor, tensor[:, ::-1]) if tensor.ndim == 4 and tensor.shape[1] == 3 else (tensor,):
+        factor = float(np.vdot(value, turned) / max(float(np.vdot(turned, turned)), 1e-30))
+        size = float(np.sqrt(np.square(value, dtype=np.float64).mean()))
+        if factor > 0 and float(np.abs(value - factor * turned).max()) <= _SAME * size:
+            return factor
+    return 0.0
 
 
 def _other(graph: int, trained: int) -> GraphError:
