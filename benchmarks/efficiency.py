@@ -102,7 +102,7 @@ def chain(kind: Convolution, length: int, weight_bits: int = 7) -> ModelProto:
         helper.make_node("Transpose", ["clipped"], ["turned"], "turn", perm=[0, 2, 3, 1]),
         helper.make_node("Cast", ["turned"], ["translated"], "back", to=TensorProto.UINT8),
     ]
-    constants += [numpy_helper.from_array(np.float32(v), n) for v, n in ((0.0, "black"), (255.0, "white"))]
+    constants += [numpy_helper.from_array(np.array(v, np.float32), n) for v, n in ((0.0, "black"), (255.0, "white"))]
     port = [1, kind.height, kind.width, 1]
     values = [helper.make_tensor_value_info(name, TensorProto.UINT8, port) for name in ("frame", "translated")]
     graph = helper.make_graph(nodes, "chain", values[:1], values[1:], constants)

@@ -81,11 +81,10 @@ def ask(engine_path: Path, data: Path, folder: Path) -> tuple[Lessons, str]:
     where = data / "trainA" if (data / "trainA").is_dir() else data
     paths = list_images(where)
     warning = check_amount(len(paths), str(where))
-    lessons = Lessons(
-        *(folder / name for name in ("images", "answers", "held_images", "held_answers", "frames")), len(paths)
-    )
-    for place in (lessons.images, lessons.answers, lessons.held_images, lessons.held_answers, lessons.frames):
+    places = {name: folder / name for name in ("images", "answers", "held_images", "held_answers", "frames")}
+    for place in places.values():
         place.mkdir(parents=True, exist_ok=True)
+    lessons = Lessons(**places, count=len(paths))
     every = max(2, round(1 / max(HELD_OUT, _FEWEST_HELD_OUT / len(paths))))
     with closing(open_engine(engine_path)) as engine:
         port = engine.manifest.frame

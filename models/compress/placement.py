@@ -121,8 +121,9 @@ def _record(network: nn.Module, inputs: Sequence[Tensor]) -> Record:
     norms = {id(m.running_var): name for name, m in network.named_modules() if isinstance(m, nn.BatchNorm2d)}
     modes = {module: module.training for module in network.modules()}
     network.eval()
+    record = Record(inputs, norms)
     try:
-        with Record(inputs, norms) as record:
+        with record:
             network(*inputs)
     finally:
         for module, mode in modes.items():

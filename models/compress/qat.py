@@ -103,13 +103,13 @@ class FakeQuant(nn.Module):
         mode = _Rounding(self)
         generator.eval()
         self._within.append((mode, modes))
-        mode.__enter__()
+        mode.__enter__()  # type: ignore[no-untyped-call]
 
     def _leave(self, *_: Any) -> None:
         if not self._within:
             return
         mode, modes = self._within.pop()
-        mode.__exit__(None, None, None)
+        mode.__exit__(None, None, None)  # type: ignore[no-untyped-call]
         for module, training in modes.items():
             module.training = training
         if not self.rounds:
