@@ -1,4 +1,4 @@
-"""Words in a picture that say what it is not: a strip along its top, or a whole picture of nothing else."""
+"""Words in a picture that say what it is not: a strip along its edge, or a whole picture of nothing else."""
 
 from __future__ import annotations
 
@@ -16,13 +16,14 @@ _LEAST_STRIP = 12  # rows
 _SHARE = 0.7  # of the width that words take at most
 
 
-def draw_banner(picture: Frame, words: str) -> Frame:
-    """A copy of the (H, W, C) picture with `words` on a dark strip along its top."""
+def draw_banner(picture: Frame, words: str, at_foot: bool = False) -> Frame:
+    """A copy of the (H, W, C) picture with `words` on a dark strip along its top, or its foot: two may be needed."""
     height, width, _ = picture.shape
     full = np.iinfo(picture.dtype).max
     rows = min(height, max(_LEAST_STRIP, round(height * _STRIP)))
     marked = picture.copy()
-    marked[:rows] = draw_words([words], rows, width, 0.95)[:, :, None] * ((INK - GROUND) * full) + GROUND * full
+    strip = marked[height - rows :] if at_foot else marked[:rows]
+    strip[:] = draw_words([words], rows, width, 0.95)[:, :, None] * ((INK - GROUND) * full) + GROUND * full
     return marked
 
 

@@ -39,6 +39,7 @@ VERBS = {
     "efficiency": ("benchmarks.efficiency", "compare an INT8 engine with bare INT8 convolutions"),
     "device-table": ("benchmarks.search.table", "time the parts of students on a device, for the search"),
     "overhead": ("benchmarks.overhead", "compare the stream with a bare loop over the engine"),
+    "streams": ("benchmarks.streams", "compare two streams of one engine with twice one"),
     "serve-load": ("benchmarks.serve_load", "load the service with many clients"),
     "c-overhead": ("benchmarks.c_api", "time what the C library adds to an engine"),
 }

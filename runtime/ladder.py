@@ -70,6 +70,7 @@ class Ladder:
         self._tuning, self._spread = tuning or Tuning(), spread
         self._ages: deque[float] = deque(maxlen=self._tuning.window)  # of frames captured since the last move
         self._pauses = [self._tuning.first_pause_s] * len(names)  # before each level is tried again
+        self._began = 0.0  # at the first frame delivered
         self._moved: float | None = None
         self._try_after = 0.0
         self._is_attempt = False
@@ -84,7 +85,7 @@ class Ladder:
         age = delivered - captured
         self.late += age > self.deadline_s
         if self._moved is None:
-            self._moved = delivered
+            self._began = self._moved = delivered
         if self.moves and captured < self._moved:
             return None  # it was on its way before the move, and says nothing of what followed
         self._ages.append(age)
@@ -130,12 +131,13 @@ class Ladder:
         return move
 
     def describe(self) -> dict[str, Any]:
-        """In JSON: where it stands, what it counted, and its latest moves."""
+        """In JSON: where it stands, what it counted, and its latest moves, in seconds after the first frame."""
         return {
             "deadline_ms": round(self.deadline_s * 1e3, 3), "level": self.level, "name": self.name, "late": self.late,
             "downs": self.downs, "ups": self.ups,
             "moves": [
-                {"second": round(move.second, 3), "from": move.origin, "to": move.target, "reason": move.reason}
+                {"second": round(move.second - self._began, 3), "from": move.origin, "to": move.target}
+                | {"reason": move.reason}
                 for move in self.moves
             ],
         }  # fmt: skip

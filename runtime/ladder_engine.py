@@ -146,7 +146,7 @@ class LadderEngine:
             translated = self._engines[level].collect()["translated"][0]
             picture = self._fits[level].to_first(translated, frame)
         else:
-            picture = draw_banner(self._fits[0].untouched(frame), UNTRANSLATED)
+            picture = draw_banner(self._fits[0].untouched(frame), UNTRANSLATED, at_foot=True)
         self._ladder.frames[level] += 1
         return {"translated": self._marked(picture, level)[None]}
 
@@ -157,7 +157,7 @@ class LadderEngine:
         if level == len(self._engines) or monotonic() > self._say_until:
             return picture
         words = f"STEP {level} OF {len(self._ladder.names) - 1}: {self._ladder.names[level]}"
-        return draw_banner(picture, words)
+        return draw_banner(picture, words, at_foot=True)
 
     @property
     def is_stalled(self) -> bool:

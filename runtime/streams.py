@@ -7,7 +7,7 @@ import logging
 import shutil
 import signal
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from threading import Thread
 from typing import Any
@@ -127,13 +127,15 @@ def run_streams(streams: Mapping[str, StreamOptions], show_status: bool = False)
         for stream in running:
             stream.discard()
         raise
-    _run_all(running, show_status)
+    run_named(running, show_status)
     summary = {"streams": {one.name: one.summary() for one in running}, "engines": engines.describe()}
     engines.close()
     return summary
 
 
-def _run_all(streams: list[NamedStream], show_status: bool) -> None:
+def run_named(streams: Sequence[NamedStream], show_status: bool = False) -> None:
+    """Run all until each has ended. SIGINT and SIGTERM end all well; for the main thread."""
+
     def stop() -> None:
         for stream in streams:
             stream.stop()
@@ -157,7 +159,7 @@ def _run_all(streams: list[NamedStream], show_status: bool) -> None:
 
 
 @contextmanager
-def _flagged_by_signal(streams: list[NamedStream]) -> Iterator[None]:
+def _flagged_by_signal(streams: Sequence[NamedStream]) -> Iterator[None]:
     """SIGUSR1 marks the moment in every recording; where nothing is recorded it does what it did."""
     if not any(stream.job.recorder for stream in streams):
         yield
@@ -174,7 +176,7 @@ def _flagged_by_signal(streams: list[NamedStream]) -> Iterator[None]:
         signal.signal(signal.SIGUSR1, former)
 
 
-def _wait(streams: list[NamedStream], manager: ServiceManager, show_status: bool) -> None:
+def _wait(streams: Sequence[NamedStream], manager: ServiceManager, show_status: bool) -> None:
     """Until all have ended; meanwhile tell how they do. All that still run must live for systemd to hear of it."""
     running, heart = list(streams), Heartbeat(*(stream.job.pipeline for stream in streams))
     while running:

@@ -117,7 +117,7 @@ def test_every_level_has_its_turn_and_says_so_for_a_while() -> None:
     assert (infer(engine, {"frame": frame[None]})["translated"] == 50).all(), "no move, no words"
     ladder.level = 1
     picture = infer(engine, {"frame": frame[None]})["translated"][0]
-    assert np.array_equal(picture, draw_banner(np.full((48, 64, 3), 90, np.uint8), "STEP 1 OF 2: b.onnx"))
+    assert np.array_equal(picture, draw_banner(np.full((48, 64, 3), 90, np.uint8), "STEP 1 OF 2: b.onnx", True))
     engine._say_until = 0.0
     assert (infer(engine, {"frame": frame[None]})["translated"] == 90).all()
     ladder.level = 2
@@ -125,7 +125,7 @@ def test_every_level_has_its_turn_and_says_so_for_a_while() -> None:
     for _ in range(2):
         engine._say_until = 0.0
         picture = infer(engine, {"frame": frame[None]})["translated"][0]
-        assert np.array_equal(picture, draw_banner(shown, UNTRANSLATED)), "always, not for a while"
+        assert np.array_equal(picture, draw_banner(shown, UNTRANSLATED, True)), "always, not for a while"
     assert engines[1].seen == [(1, 24, 32, 3)] * 2
     assert ladder.frames == [1, 2, 2]
     engine.submit({"frame": frame[None]})

@@ -243,6 +243,31 @@ def test_a_step_of_the_ladder_and_an_old_picture_are_said(browser: BrowserContex
     page.close()
 
 
+def test_a_real_ladder_is_told_by_page_metrics_and_picture(browser: BrowserContext, serve: Start, tint: Path) -> None:
+    """No engine can be in time for a microsecond: the ladder ends at the original and stays there."""
+    options = ["--source", "synthetic:96x96@30", "--deadline", "0.001ms", "--rate", "0"]
+    service = serve(tint, "--ladder", tint, *options)
+    page = browser.new_page()
+    page.goto(service.url)
+    expect(page.locator("#ladder")).to_have_text("the machine is late: step 2 of the ladder, original")
+    expect(page.locator("#figures")).to_contain_text("steps down2")
+    with service.client() as client:
+        metrics = client.get("/metrics").text
+        assert "inloco_ladder_level 2.0" in metrics
+        assert 'inloco_ladder_moves_total{direction="down"} 2.0' in metrics
+        assert 'inloco_ladder_moves_total{direction="up"} 0.0' in metrics
+        (late,) = re.findall(r"^inloco_late_total (\S+)", metrics, re.MULTILINE)
+        assert float(late) >= 6
+        both = cv2.imdecode(np.frombuffer(client.get("/snapshot/side").content, np.uint8), cv2.IMREAD_COLOR)
+    assert both.shape == (48, 128, 3)
+    assert np.array_equal(both[:-12, :64], both[:-12, 64:]), "the original on both sides, framed alike"
+    assert not np.array_equal(both[-12:, :64], both[-12:, 64:]), "and words below it"
+    page.close()
+    code, errors = service.end()
+    assert code == 0
+    assert "ladder: down to step 2, original" in errors
+
+
 def test_the_ladders_step_is_read_off_the_pipelines_statistics() -> None:
     pipeline = SimpleNamespace(stats=SimpleNamespace(ladder_level=1, ladder_name="small.onnx"))
     assert ladder_of(pipeline) == Ladder(1, "small.onnx")  # type: ignore[arg-type]
