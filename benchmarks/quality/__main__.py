@@ -21,7 +21,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from benchmarks.machine import PACKAGES, describe_machine, package_versions
-from benchmarks.quality.columns import Drawing, alike, of_engine, of_folder, of_source
+from benchmarks.quality.columns import Drawing, alike, engine_names, of_engine, of_folder, of_source
 from benchmarks.quality.features import Features
 from benchmarks.quality.frames import is_video, unpacked
 from benchmarks.quality.judging import Facts, facts_of, judge
@@ -107,7 +107,8 @@ def make_columns(args: argparse.Namespace, given: Given, work: Path) -> list[Col
         InlocoError: as columns.of_engine and of_folder; two columns of one name, or of unlike pictures.
     """
     drawing = Drawing(args.seed, args.draws, count=args.count, controls=tuple(args.control), fit=args.fit)
-    columns = [of_engine(choice, given.source, drawing, work / str(k)) for k, choice in enumerate(args.engine)]
+    named_engines = enumerate(zip(args.engine, engine_names(args.engine), strict=True))
+    columns = [of_engine(choice, name, given.source, drawing, work / str(k)) for k, (choice, name) in named_engines]
     named = given.source or given.pairs or given.labels
     for text in args.images:
         name, equals, folder = text.partition("=")

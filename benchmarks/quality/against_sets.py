@@ -14,11 +14,13 @@ from benchmarks.quality.frechet import Vectors, few, frechet
 from benchmarks.quality.inception_score import inception_score
 from benchmarks.quality.kernel import kernel_distance, kernel_interval
 from benchmarks.quality.manifold import NEIGHBOURS, covered
-from benchmarks.quality.memorisation import COPIED, copying_score, nearest, nearest_index
+from benchmarks.quality.memorisation import COPIED, copying_score, nearest, nearest_index, spacing
 from benchmarks.quality.metric import Column, Figure, Given
 from runtime.errors import SourceError
 
 RESAMPLES = 200  # at most, of what takes an SVD each
+FEWEST_SPACED = 4  # pictures
+COLLAPSED = 0.5  # of the spacing of real pictures
 
 
 def fid(given: Given, column: Column) -> list[Figure]:
@@ -93,6 +95,19 @@ def memorisation(given: Given, column: Column) -> list[Figure]:
     note = f"{verdict}below {COPIED:g} chance is no explanation; 0: as far as held-out pictures are"
     ratios = mean_figure(given, "distance to the nearest training image, held-out = 1", ratio, "high")
     return [replace(ratios, beside=beside), Figure("copying score", score, nan, nan, "high", "σ", note)]
+
+
+def spread_out(given: Given, column: Column) -> list[Figure]:
+    """How far made pictures stand from each other, beside equally many real ones: collapse that no draw shows."""
+    made, real = _squeezed(given, column)
+    if min(len(made), len(real)) < FEWEST_SPACED:
+        raise SourceError(f"spacing needs {FEWEST_SPACED} pictures or more on either side; give more")
+    rng, size = np.random.default_rng(given.seed), min(len(made), len(real))
+    chosen = np.sort(rng.permutation(len(made))[:size])
+    usual = max(float(np.median(spacing(real[rng.permutation(len(real))[:size]]))), 1e-9)
+    each = {column.pictures.names[k]: float(d / usual) for k, d in zip(chosen, spacing(made[chosen]), strict=True)}
+    figure = mean_figure(given, "distance to the nearest other picture, real = 1", each, "")
+    return [replace(figure, note="COLLAPSED: different inputs become one picture" if figure.value < COLLAPSED else "")]
 
 
 def _named(name: str, note: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import pairwise
 from statistics import fmean
 
@@ -13,7 +14,7 @@ from benchmarks.quality.bootstrap import set_interval
 from benchmarks.quality.checkerboard import LEVELS, grid_energy
 from benchmarks.quality.diversity import SAME, collapsed, distinct, spread
 from benchmarks.quality.flicker import at_rest, still_flicker
-from benchmarks.quality.metric import Column, Figure, Given
+from benchmarks.quality.metric import Column, Figure, Given, source_of
 from benchmarks.quality.segmentation import IGNORED, counted, scores
 from runtime.errors import SourceError
 from runtime.fit import fit_frame
@@ -90,18 +91,18 @@ def checkerboard(given: Given, column: Column) -> list[Figure]:
 def diversity(given: Given, column: Column) -> list[Figure]:
     """Mean LPIPS between two pictures of one source under different noise."""
     lpips = given.features.lpips
-    each = {versions.names[0].partition("_seed")[0] or "draws": spread(lpips, [*versions])
-            for versions in tqdm(column.draws, desc=f"diversity, {column.name}", leave=False)}  # fmt: skip
+    draws = tqdm(column.draws, desc=f"diversity, {column.name}", leave=False)
+    each = {source_of(versions): spread(lpips, [*versions]) for versions in draws}
     note = f"{len(column.draws[0])} draws of each of {len(column.draws)} source(s)"
-    return [mean_figure(given, "diversity, pairwise LPIPS (SqueezeNet)", each, "high", note=note)]
+    figure = mean_figure(given, "diversity, pairwise LPIPS (SqueezeNet)", each, "high", note=note)
+    return [replace(figure, drawn=True)]
 
 
 def mode_collapse(given: Given, column: Column) -> list[Figure]:
     """Share of draws that are a picture of their own."""
     drawn = min(map(len, column.draws))
     found = [distinct([*versions][:drawn]) for versions in tqdm(column.draws, desc="mode collapse", leave=False)]
-    each = {versions.names[0].partition("_seed")[0] or "draws": 100 * count / drawn
-            for versions, count in zip(column.draws, found, strict=True)}  # fmt: skip
+    each = {source_of(versions): 100 * count / drawn for versions, count in zip(column.draws, found, strict=True)}
     told = f"{drawn} draws of each of {len(found)} source(s); within {SAME:g} levels RMS = one"
     note = collapsed(found, drawn) or told
-    return [mean_figure(given, "distinct pictures of all draws", each, "high", "%", note)]
+    return [replace(mean_figure(given, "distinct pictures of all draws", each, "high", "%", note), drawn=True)]

@@ -41,7 +41,16 @@ class Drawing:
     fit: str = "letterbox"
 
 
-def of_engine(choice: Choice, source: Pictures | None, drawing: Drawing, work: Path) -> Column:
+def engine_names(choices: Sequence[Choice]) -> list[str]:
+    """The files' names without suffix; with their folders where these alone tell them apart."""
+    stems = [choice.path.stem for choice in choices]
+    files = {choice.path.resolve() for choice in choices}
+    if len(set(stems)) == len(files):
+        return stems
+    return [f"{choice.path.resolve().parent.name}/{stem}" for choice, stem in zip(choices, stems, strict=True)]
+
+
+def of_engine(choice: Choice, name: str, source: Pictures | None, drawing: Drawing, work: Path) -> Column:
     """Translate the source (or draw, where the engine takes no picture) into PNG files below `work`.
 
     Picture k is made with the noise of seed `drawing.seed` + k, where there is noise that no --control sets.
@@ -52,15 +61,16 @@ def of_engine(choice: Choice, source: Pictures | None, drawing: Drawing, work: P
     with ExitStack() as stack:
         board = stack.enter_context(board_of(choice.path, drawing.controls, drawing.fit, choice.backend))
         engine = stack.enter_context(closing(open_engine(choice.path, choice.backend)))
-        manifest, name = engine.manifest, f"{choice.path.stem} · {engine.backend.split()[0]}"
+        manifest, name = engine.manifest, f"{name} · {engine.backend.split()[0]}"
         if len(manifest.translated) != 1:
             count = len(manifest.translated)
             raise EngineError(f"{choice.path} gives {count} pictures at once; export an engine that gives one")
         if manifest.frame is not None and source is None:
             raise SourceError(f"{choice.path} translates pictures: name their folder with --source")
         run = _Run(engine, board, drawing, work, name)
+        noise = f"picture k has the seed {drawing.seed} + k" if run.draws_noise else "none"
         facts = {"file": choice.path.name, "sha256": manifest.sha256["engine"], "backend": engine.backend,
-                 "precision": manifest.precision, "system": manifest.system}  # fmt: skip
+                 "precision": manifest.precision, "system": manifest.system, "noise": noise}  # fmt: skip
         if manifest.frame is None:
             pictures = run.drawn()
             return Column(name, pictures, facts, [pictures])
@@ -75,6 +85,11 @@ class _Run:
         self._engine, self._board, self._drawing, self._work, self._name = engine, board, drawing, work, name
         given = {text.partition("=")[0] for text in drawing.controls}
         self._noises = [c.name for c in board.controls if (c.distribution or c.sampler) and c.name not in given]
+
+    @property
+    def draws_noise(self) -> bool:
+        """Whether there is noise that no --control sets."""
+        return bool(self._noises)
 
     @property
     def _manifest(self) -> Manifest:

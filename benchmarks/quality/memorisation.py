@@ -28,6 +28,15 @@ def nearest_index(points: Vectors, among: Vectors) -> NDArray[np.int64]:
     return np.asarray((np.square(among).sum(1) - 2 * points @ among.T).argmin(axis=1), np.int64)
 
 
+def spacing(points: Vectors) -> Vectors:
+    """Root mean square difference of each of (N, D) vectors to its nearest other one: (N)."""
+    squares = np.square(points).sum(1)
+    distances = squares[:, None] + squares - 2 * points @ points.T
+    np.fill_diagonal(distances, np.inf)
+    found: Vectors = np.sqrt(distances.min(axis=1).clip(0) / points.shape[1])
+    return found
+
+
 def copying_score(made: Vectors, held_out: Vectors) -> float:
     """Of distances (N) and (M) to the nearest training image: the standard score of made ones being the larger."""
     n, m = len(made), len(held_out)

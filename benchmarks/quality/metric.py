@@ -28,6 +28,7 @@ class Figure:
     unit: str = ""
     note: str = ""  # what must be said with the number
     each: Mapping[str, float] = field(default_factory=dict)  # picture's name → its own number
+    drawn: bool = False  # the numbers are of sources, over all that was drawn of them
     beside: Mapping[str, Path] = field(default_factory=dict)  # picture's name → what to show beside it
 
 
@@ -91,3 +92,9 @@ def truth(given: Given, column: Column, index: int) -> tuple[Frame, Frame]:
             f"{true.shape} {true.dtype}: give true pictures of that size and kind with --pairs"
         )
     return picture, true
+
+
+def source_of(draws: Pictures) -> str:
+    """The name of the source that they were all made of; "noise" where there was none."""
+    name, seeded, _ = draws.names[0].partition("_seed")
+    return name if seeded else "noise"

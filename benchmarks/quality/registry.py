@@ -34,6 +34,7 @@ METRICS = {metric.name: metric for metric in (
            against_sets.memorisation),
     Metric("diversity", "how different are the pictures of one source?", ("draws", "weights"), by_judges.diversity),
     Metric("mode_collapse", "how many different pictures are there at all?", ("draws",), by_judges.mode_collapse),
+    Metric("spacing", "do different inputs become different pictures?", ("target", "weights"), against_sets.spread_out),
     Metric("classifier_accuracy", "does a classifier see the class that was asked for?", ("classifier", "classes"),
            by_judges.classifier_accuracy),
     Metric("fcn_score", "does a segmenter see what the label map says?", ("segmenter", "labels"), by_judges.fcn_score),

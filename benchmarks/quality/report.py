@@ -11,14 +11,17 @@ import cv2
 
 from benchmarks.quality.bootstrap import LEVEL
 from benchmarks.quality.metric import Column, Figure, Given
-from benchmarks.quality.sheet import overview, ranked, worst_cases
+from benchmarks.quality.sheet import least_varied, overview, ranked, worst_cases
 from benchmarks.report import Table, html_list, html_table, markdown_table, page, write_files
 from runtime.errors import SinkError
 
 Facts = dict[str, Any]
 
 _ARROWS = {"high": " ↑", "low": " ↓", "": ""}
-_SHOTS = "<style>.shots img{max-width:400px;display:block} .shots td{font-size:13px;vertical-align:top}</style>"
+_SHOTS = (
+    "<style>.shots img { display: block; image-rendering: pixelated; }"
+    " .shots td { font-size: 13px; vertical-align: top; }</style>"
+)
 
 
 def figure_table(facts: Facts) -> Table:
@@ -67,6 +70,7 @@ def notes(facts: Facts) -> list[str]:
         f"[ ]: {LEVEL:.0%} bootstrap interval over pictures, {settings['resamples']} resamples (Fréchet distances: at "
         f"most 200), seed {settings['seed']}. Frames of one video resemble each other: intervals over them are narrow.",
     ]
+    told += [f"{c['name']}: {c['noise']}." for c in facts["columns"] if c.get("noise", "none") != "none"]
     for figure in facts["figures"]:
         by_note: dict[str, list[str]] = {}
         for column, found in figure["columns"].items():
@@ -105,6 +109,9 @@ def as_html(facts: Facts, found: Mapping[str, Mapping[str, Figure]], columns: Se
     for name, by_column in found.items():
         if ranked(by_column, columns):
             sections[f"Worst cases: {escape(name)}"] = worst_cases(by_column, columns, given)
+        elif (first := next(iter(by_column))) and by_column[first].drawn:
+            column = next(column for column in columns if column.name == first)
+            sections[f"Draws: {escape(name)} · {escape(first)}"] = least_varied(by_column[first], column)
     sections["Columns"] = f"<div class=text>{html_table(column_table(facts))}</div>"
     sections["Questions"] = f"<div class=text>{html_table(question_table(facts))}</div>"
     if missing := left_out(facts):

@@ -136,7 +136,8 @@ def test_copies_of_training_images_are_found(shared_data: Path, tmp_path: Path) 
     write(tmp_path / "fresh", {f"f{k}": pictures[name] for k, name in enumerate(fresh)})
     assert main(["--images", str(tmp_path / "copies"), str(tmp_path / "fresh"), "--target", str(tmp_path / "held_out"),
                  "--train", str(tmp_path / "train"), "--weights", str(shared_data / "weights"), "--metrics",
-                 "memorisation", "kid_squeezenet", "fd_squeezenet", "precision_recall", "--report", str(tmp_path / "r"),
+                 "memorisation", "kid_squeezenet", "fd_squeezenet", "precision_recall", "spacing",
+                 "--report", str(tmp_path / "r"),
                  *QUICK]) == 0  # fmt: skip
     found = figures(tmp_path / "r")
     score = found["copying score"]["columns"]
@@ -144,6 +145,7 @@ def test_copies_of_training_images_are_found(shared_data: Path, tmp_path: Path) 
     assert "COPIES its training images" in score["copies"]["note"]
     assert "20 pictures for 1280 dimensions" in found["FD-SqueezeNet"]["columns"]["fresh"]["note"]
     assert abs(found["KID-SqueezeNet"]["columns"]["fresh"]["value"]) < 0.3
+    assert 0.7 < found["distance to the nearest other picture, real = 1"]["columns"]["fresh"]["value"] < 1.4
     assert "nearest in training" in (tmp_path / "r" / "report.html").read_text()
 
 

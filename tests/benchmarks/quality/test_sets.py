@@ -19,7 +19,7 @@ from benchmarks.quality.frechet import few, frechet
 from benchmarks.quality.inception_score import inception_score
 from benchmarks.quality.kernel import kernel_distance, kernel_interval
 from benchmarks.quality.manifold import covered
-from benchmarks.quality.memorisation import COPIED, copying_score, nearest, nearest_index
+from benchmarks.quality.memorisation import COPIED, copying_score, nearest, nearest_index, spacing
 
 
 def sets(seed: int, sizes: tuple[int, int] = (60, 45), width: int = 7) -> list[NDArray[np.float64]]:
@@ -120,6 +120,13 @@ def test_nearest_is_the_root_mean_square_difference() -> None:
     points = np.array([[0.0, 0.0, 0.0, 1.0], [1.0, 1.0, 1.0, 1.0]])
     assert nearest(points, among) == pytest.approx([math.sqrt(1 / 4), 0])
     assert nearest_index(points, among).tolist() == [0, 1]
+
+
+def test_spacing_is_the_distance_to_the_nearest_other() -> None:
+    points = np.random.default_rng(10).normal(size=(20, 6))
+    distances = cdist(points, points) + 1e9 * np.eye(20)
+    assert spacing(points) == pytest.approx(distances.min(axis=1) / math.sqrt(6), rel=1e-6)
+    assert spacing(np.ones((5, 3))).max() == 0
 
 
 def test_copying_score_is_the_mann_whitney_statistic_and_finds_copies() -> None:
