@@ -74,6 +74,11 @@ def latency_table(summary: dict[str, Any]) -> str:
     rows = [f"{'ms':<9}" + "".join(f"{name:>9}" for name in _COLUMNS)]
     for stage, figures in summary["latency_ms"].items():
         rows.append(f"{stage:<9}" + "".join(f"{figures[name]:>9.2f}" for name in _COLUMNS))
+    if ladder := summary.get("ladder"):
+        rows.append(
+            f"ladder: at step {ladder['level']}, {ladder['name']}; {ladder['downs']} down, {ladder['ups']} up, "
+            f"{ladder['late']} frames later than {ladder['deadline_ms']:g} ms"
+        )
     return "\n".join([head, *rows])
 
 

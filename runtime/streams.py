@@ -104,7 +104,8 @@ class NamedStream:
     def status(self) -> str:
         """How it does, in a few words."""
         pipeline, stats = self.job.pipeline, self.job.pipeline.stats
-        words = "FAILED" if self.error else pipeline.silence()
+        ended = "FAILED" if self.error else "ended"
+        words = pipeline.silence() if self._thread.is_alive() else ended
         step = f" step {stats.ladder_level}" if stats.ladder_level else ""
         age = stats.stages["age"].percentile(0.5)
         return f"{self.name} {words or f'{stats.fps:.1f} fps {age:.0f} ms'} -{pipeline.dropped}{step}"

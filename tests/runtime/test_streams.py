@@ -138,6 +138,7 @@ def test_streams_of_one_engine_run_beside_each_other(
         source = "synthetic:@50"
         sink = "null:"
         deadline = "20s"
+        record = "{tmp_path}/record"
         ladder = "{write_engine("small.onnx", 24, 32)}"
     """)
     with start(root, path) as process:
@@ -152,6 +153,8 @@ def test_streams_of_one_engine_run_beside_each_other(
     assert len(list((tmp_path / "out").iterdir())) == 30
     assert json.loads((tmp_path / "report" / "report.json").read_text())["frames"] == 30
     assert streams["ladder"]["ladder"]["level"] == 0
+    assert streams["ladder"]["recording"]["error"] == ""
+    assert [path.suffix for path in (tmp_path / "record").rglob("*.mp4")] == [".mp4"]
     shared = {(one["engine"], one["opened_by"]) for one in summary["engines"]}
     assert shared == {("identity.onnx", 2), ("identity.onnx", 1), ("small.onnx", 1)}, "a watched one is another"
 
