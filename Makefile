@@ -17,7 +17,7 @@ PIP := -m pip install $(PIP_NOISE) --disable-pip-version-check -c constraints.tx
 GPU := $(firstword $(wildcard /dev/nvidiactl /dev/nvhost-gpu))
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint bench capi install uninstall fresh clean
+.PHONY: help demo test lint bench capi install uninstall bundle soak fresh clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -44,6 +44,13 @@ install: ## lay out programs, units, pages under DESTDIR/PREFIX (docs/operations
 
 uninstall: ## remove them; what was configured and recorded stays
 	@deploy/install.sh uninstall $(PREFIX) $(DESTDIR)
+
+bundle: ## collect what a machine without a network needs; TARGET=x86-cpu|x86-rtx|orin-jp6
+	@$(PYTHON) deploy/bundle.py $(or $(TARGET),x86-cpu) $(addprefix --engine ,$(ENGINES)) \
+		$(if $(PYTHON_VERSION),--python $(PYTHON_VERSION))
+
+soak: $(DEV)/.installed ## ten minutes of faults on a running stream; MINUTES=10
+	@$(DEV)/bin/python -m benchmarks.soak --engine examples/bottling/cyclegan_int8.onnx --minutes $(or $(MINUTES),10)
 
 fresh: ## prove `make demo` on a minimal Debian (root; needs debootstrap); FRESH="--test" for `make test` too
 	@tests/fresh/run.sh $(FRESH)

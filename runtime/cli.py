@@ -41,6 +41,7 @@ VERBS = {
     "overhead": ("benchmarks.overhead", "compare the stream with a bare loop over the engine"),
     "streams": ("benchmarks.streams", "compare two streams of one engine with twice one"),
     "serve-load": ("benchmarks.serve_load", "load the service with many clients"),
+    "soak": ("benchmarks.soak", "harm a running stream for minutes, and account for every frame"),
     "c-overhead": ("benchmarks.c_api", "time what the C library adds to an engine"),
 }
 
