@@ -4,8 +4,8 @@
     make bundle TARGET=orin-jp6 ENGINES="mine_fp16.onnx other.onnx" PYTHON_VERSION=3.10
 
 In it: the sources, the wheels with their hashes, engines with their manifests, the pages, `install.sh`, SHA256SUMS,
-and `MISSING.txt` with what must already be on the device. Wheels come from wherever pip is configured to look; no address of
-that is written down.
+and `MISSING.txt` with what must already be on the device. Wheels come from wherever pip is configured to look; no
+address of that is written down.
 """
 
 from __future__ import annotations
@@ -62,8 +62,8 @@ TARGETS = {
             "TensorRT 10.3 and its Python module: they are JetPack 6's own (apt: python3-libnvinfer), and the\n"
             "environment sees the system's packages. A plan is built on the device, without a network:\n"
             "    inloco engine cyclegan_fp16.onnx --backend tensorrt --out cyclegan_fp16.plan\n"
-            "GPU memory goes through NVIDIA's cuda-bindings, here in the version for CUDA 12, which has not been tried\n"
-            "on a Jetson; pycuda is the other way, and must be compiled on a device with JetPack's CUDA toolkit.\n"
+            "GPU memory goes through NVIDIA's cuda-bindings, here in the version for CUDA 12, which has not been\n"
+            "tried on a Jetson; pycuda is the other way, and must be compiled on a device with JetPack's CUDA toolkit.\n"
         ),
     ),
 }  # fmt: skip

@@ -75,7 +75,7 @@ def test_a_changed_file_or_another_machine_is_refused(cpu_bundle: Path, tmp_path
 
 def test_an_absent_engine_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("deploy.bundle._fetch", lambda *arguments: None)
-    with pytest.raises(BundleError, match="no engine absent.onnx"):
+    with pytest.raises(BundleError, match=r"no engine absent\.onnx"):
         bundle("x86-cpu", tmp_path, [Path("absent.onnx")], services=False)
     assert list(tmp_path.iterdir()) == []
 
