@@ -63,7 +63,7 @@ TARGETS = {
             "environment sees the system's packages. A plan is built on the device, without a network:\n"
             "    inloco engine cyclegan_fp16.onnx --backend tensorrt --out cyclegan_fp16.plan\n"
             "GPU memory goes through NVIDIA's cuda-bindings, here in the version for CUDA 12, which has not been\n"
-            "tried on a Jetson; pycuda is the other way, and must be compiled on a device with JetPack's CUDA toolkit.\n"
+            "tried on a Jetson; pycuda is the other way, and must be compiled on a device with JetPack's CUDA.\n"
         ),
     ),
 }  # fmt: skip
