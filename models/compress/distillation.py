@@ -23,8 +23,6 @@ from models.recipe import read_recipe
 from models.schedules import linear_decay
 from models.system import Clock, Deployable, Losses, Phase, System
 
-FEW = 8  # images; fewer teach nothing
-
 
 @dataclass(frozen=True)
 class DistillConfig(StudentConfig):

@@ -42,7 +42,9 @@ class Gate(nn.Module):
         return self.open if self.strength is None else self.open * self.strength
 
     def kept(self) -> list[int]:
-        """The open channels."""
+        """The open channels; all of them where there are no values to read (the meta device)."""
+        if self.open.is_meta:
+            return list(range(len(self.open)))
         return [index for index, value in enumerate(self.open.tolist()) if value]
 
 
