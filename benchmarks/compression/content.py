@@ -2,6 +2,7 @@
 
     python -m benchmarks.compression.content --data ../shared/data --out work/content
 
+tiles/   a 128×128 part of each training picture: a student learns from four of them in the time of one picture
 train/   pictures of cats and dogs as they are and parts of them, mirrored or not; random parts of frames of the first
          two thirds of the clips
 test/    pictures held out: those of the data set's own test folders, and frames of the last thirds; whole, or cut at
@@ -28,6 +29,7 @@ from runtime.errors import DONE, SourceError, run_command
 
 SIZE = 256
 CLIPS = {"bottle": "bottle-detection.mp4", "person": "one-by-one-person-detection.mp4", "car": "car-detection.mp4"}
+TILE = 128
 PARTS = 3  # of a training picture of an animal
 FRAMES = 200  # training frames of a clip, two parts of each
 HELD_OUT_FRAMES = 12  # of a clip
@@ -44,6 +46,13 @@ def part(picture: Picture, name: str, smallest: float) -> Picture:
     top, left = (int(random.integers(0, extent - side + 1)) for extent in (height, width))
     cut = picture[top : top + side, left : left + side]
     return sized(cut[:, ::-1] if random.random() < 0.5 else cut)
+
+
+def tile(picture: Picture, name: str) -> Picture:
+    """A random part of a training picture, (TILE, TILE, 3), not resized."""
+    random = np.random.default_rng(zlib.crc32(f"{name}.png".encode()))
+    top, left = (int(corner) for corner in random.integers(0, SIZE - TILE + 1, 2))
+    return picture[top : top + TILE, left : left + TILE]
 
 
 def sized(square: Picture) -> Picture:
@@ -104,20 +113,25 @@ def held_out(data: Path) -> Named:
             yield name, centre(picture)
 
 
+def write(folder: Path, pictures: Named) -> None:
+    """Every picture as a PNG of its name."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, picture in tqdm(pictures, desc=f"writing {folder}", unit="picture"):
+        cv2.imwrite(str(folder / f"{name}.png"), picture)
+
+
 def main() -> int:
-    """Write both folders."""
+    """Write the folders."""
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks.compression.content", description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )  # fmt: skip
     parser.add_argument("--data", type=Path, required=True, help="folder with cats_dogs/ and video/")
-    parser.add_argument("--out", type=Path, required=True, help="folder to write train/ and test/ into")
+    parser.add_argument("--out", type=Path, required=True, help="folder to write train/, tiles/ and test/ into")
     args = parser.parse_args()
-    for split, pictures in (("train", training), ("test", held_out)):
-        folder = args.out / split
-        folder.mkdir(parents=True, exist_ok=True)
-        for name, picture in tqdm(pictures(args.data), desc=f"writing {folder}", unit="picture"):
-            cv2.imwrite(str(folder / f"{name}.png"), picture)
+    write(args.out / "train", training(args.data))
+    write(args.out / "tiles", ((name, tile(picture, name)) for name, picture in training(args.data)))
+    write(args.out / "test", held_out(args.data))
     print(args.out)
     return DONE
 

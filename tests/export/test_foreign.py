@@ -15,8 +15,8 @@ import torch
 from numpy.typing import NDArray
 from onnx import TensorProto, helper
 from torch import Tensor, nn
-from torch.nn import functional as F
 
+from benchmarks.compression.style_network import StyleTransfer
 from calibration.fidelity import psnr
 from export.onnx import main
 from export.tensorrt import PlanSpec, build_plan
@@ -25,49 +25,6 @@ from runtime.errors import GraphError, run_command
 from runtime.manifest import verify_engine
 
 SIZE = (64, 80)
-
-
-class TfLayer(nn.Module):
-    """Convolution with TensorFlow's SAME padding, then instance norm: weight, shift, scale as the file orders them."""
-
-    def __init__(self, arrays: list[Tensor], stride: int, up: bool = False) -> None:
-        super().__init__()
-        weight = arrays[0].permute((3, 2, 0, 1))  # up: (kh, kw, out, in) → (in, out, kh, kw)
-        self.weight, self.shift, self.scale = map(nn.Parameter, (weight.contiguous(), *arrays[1:]))
-        self.stride, self.up = stride, up
-
-    def forward(self, x: Tensor) -> Tensor:
-        if self.up:
-            x = F.conv_transpose2d(x, self.weight, stride=2)[:, :, :-1, :-1]
-        elif self.stride == 2:  # even sizes: one pixel, behind
-            x = F.conv2d(F.pad(x, (0, 1, 0, 1)), self.weight, stride=2)
-        else:
-            x = F.conv2d(x, self.weight, padding=self.weight.shape[-1] // 2)
-        return F.instance_norm(x, weight=self.scale, bias=self.shift, eps=1e-3)
-
-
-class StyleTransfer(nn.Module):
-    """(N, 3, H, W) RGB 0..255 → the same, not clamped; H and W multiples of 4 (Johnson et al. 2016)."""
-
-    def __init__(self, path: Path) -> None:
-        super().__init__()
-        arrays = np.load(path)
-        names = ["Variable", *(f"Variable_{i}" for i in range(1, len(arrays)))]
-        tensors = [torch.from_numpy(arrays[name].astype(np.float32)) for name in names]
-        strides = [1, 2, 2, *[1] * 10, 2, 2, 1]
-        self.layers = nn.ModuleList(
-            TfLayer(tensors[3 * i : 3 * i + 3], stride, up=i in (13, 14)) for i, stride in enumerate(strides)
-        )
-
-    def forward(self, x: Tensor) -> Tensor:
-        layers = list(self.layers)
-        for layer in layers[:3]:
-            x = torch.relu(layer(x))
-        for first, second in zip(layers[3:13:2], layers[4:13:2], strict=True):
-            x = x + second(torch.relu(first(x)))
-        for layer in layers[13:15]:
-            x = torch.relu(layer(x))
-        return torch.tanh(layers[15](x)) * 150 + 127.5
 
 
 class DnCnn(nn.Module):
