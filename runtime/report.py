@@ -106,8 +106,24 @@ def _page(facts: dict[str, Any], stats: StreamStats) -> str:
         f"<meta name=viewport content='width=device-width'><title>{escape(title)}</title><style>{_STYLE}</style>",
         f"<h1>{escape(title)}</h1>{_facts_table(facts)}",
         f"<h2>Latency</h2>{_latency_table(facts)}<p>{_EXPLANATION}</p>",
-        f"<h2>Distribution</h2>{distribution}<h2>Over time</h2>{timeline}</html>",
+        f"<h2>Distribution</h2>{distribution}<h2>Over time</h2>{timeline}{_ladder(facts)}</html>",
     ])
+
+
+def _ladder(facts: dict[str, Any]) -> str:
+    """The latest moves of a deadline ladder, and how many frames each step made."""
+    if (ladder := facts.get("ladder")) is None:
+        return ""
+    steps = "".join(f"<tr><td>{escape(step['name'])}<td>{step['frames']}" for step in ladder["steps"])
+    moves = "".join(
+        f"<tr><td>{move['second']:.1f} s<td>{move['from']} → {move['to']}<td>{escape(move['reason'])}"
+        for move in ladder["moves"]
+    )
+    head = f"{ladder['late']} frames later than {ladder['deadline_ms']:g} ms, {ladder['downs']} steps down, "
+    return (
+        f"<h2>Ladder</h2><p>{head}{ladder['ups']} up.</p><table><tr><th>step<th>frames{steps}</table>"
+        f"<table class=facts>{moves}</table>"
+    )
 
 
 def _facts_table(facts: dict[str, Any]) -> str:

@@ -104,13 +104,14 @@ class _Live(Collector):
 
 
 def _engine_info(service: Service) -> Metric:
-    manifest = service.manifest
+    engines = {manifest.sha256["engine"]: manifest for manifest in (service.manifest, *service.ladder)}
     info = GaugeMetricFamily(
-        "inloco_engine_info", "The engine, by the hash of its bytes.",
+        "inloco_engine_info", "The engine, and those of its ladder, by the hash of their bytes.",
         labels=["sha256", "file", "system", "precision", "backend"],
     )  # fmt: skip
-    labels = [manifest.sha256["engine"], manifest.file, manifest.system, manifest.precision]
-    info.add_metric([*labels, service.translator.backend], 1)
+    for digest, manifest in engines.items():
+        labels = [digest, manifest.file, manifest.system, manifest.precision]
+        info.add_metric([*labels, service.translator.backend], 1)
     return info
 
 

@@ -132,8 +132,10 @@ class Routes:
         return JSONResponse(about, 200 if is_ready else 503)
 
     async def engine(self, request: Request) -> Response:
-        """The manifest, and the backend that runs it here."""
-        return JSONResponse(asdict(self._service.manifest) | {"running": self._service.translator.backend})
+        """The manifest, the backend that runs it here, and the manifests of the engines below it on a ladder."""
+        service = self._service
+        ladder = [asdict(manifest) for manifest in service.ladder]
+        return JSONResponse(asdict(service.manifest) | {"running": service.translator.backend, "ladder": ladder})
 
     async def scrape(self, request: Request) -> Response:
         """For Prometheus."""

@@ -14,7 +14,7 @@ from runtime.companions import EngineCompanions
 from runtime.control_board import ControlBoard
 from runtime.controls import Surroundings
 from runtime.errors import SinkError
-from runtime.manifest import Manifest, verify_engine
+from runtime.manifest import Manifest, read_manifest, verify_engine
 from runtime.notes import note
 from runtime.pipeline import Pipeline
 from runtime.recording.start import open_recorder
@@ -43,6 +43,7 @@ class Service:
     fit: str
     limits: Limits
     recorder: Recorder | None = None
+    ladder: tuple[Manifest, ...] = ()  # of the engines below the first
     stopping: Event = field(default_factory=Event)
     stopped: float = 0.0  # time.monotonic() when it began to end
 
@@ -116,8 +117,9 @@ def open_service(options: StreamOptions, limits: Limits) -> Service:
         build = partial(_build, options, manifest, board, pictures, recorder)
         build()  # what is wrong in the options is told now
         live = LiveStream(build, pictures, options.source.partition(":")[0] in sources.CAMERAS)
+    rungs = tuple(read_manifest(path) for path in options.ladder)
     translator = Translator(options.engine, options.backend, limits.waiting, limits.translate_s)
-    return Service(manifest, board, companions, translator, pictures, live, options.fit, limits, recorder)
+    return Service(manifest, board, companions, translator, pictures, live, options.fit, limits, recorder, rungs)
 
 
 def _build(

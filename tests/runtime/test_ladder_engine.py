@@ -32,6 +32,7 @@ from runtime.sinks import Mark
 from runtime.sources import Watch
 from runtime.sources.synthetic import draw_pattern, open_synthetic
 from runtime.stream_options import StreamOptions
+from runtime.tiling import TiledEngine
 from runtime.watched_engine import WatchedEngine
 
 Write = Callable[..., Path]
@@ -79,6 +80,20 @@ def test_tiles_keep_the_size_of_the_frame() -> None:
     fits = RungFit(manifest(24, 32, scale=2), manifest(48, 48), "tile")
     assert fits.to_engine(frame) is frame
     assert fits.to_first(frame, frame).shape == fits.untouched(frame).shape == (200, 300, 3)
+
+
+def test_a_ladder_in_tiles_gives_whole_frames_at_every_step(write_engine: Write) -> None:
+    """Identity engines of two sizes: each step gives the frame back, from its own tiles."""
+    paths = [write_engine("a.onnx"), write_engine("b.onnx", 32, 32)]
+    plan = plan_ladder(0.1, paths, "tile", say=lambda sentence: None)
+    engine = plan.open(lambda path: TiledEngine(open_engine(path)), lambda sentence: None)
+    frame = np.random.default_rng(0).integers(0, 256, (100, 150, 3), np.uint8)
+    for level in range(3):
+        plan.ladder.level = level
+        picture = infer(engine, {"frame": frame[None]})["translated"][0]
+        assert picture.shape == frame.shape
+        assert np.array_equal(picture[:88], frame[:88]), "above the words"
+    engine.close()
 
 
 class Level:
@@ -188,7 +203,7 @@ def test_all_engines_are_open_and_warm_before_the_first_frame_and_that_is_said(w
     said: list[str] = []
     plan = plan_ladder(0.033, paths, "letterbox")
     plan.open(open_one, said.append)
-    assert [len(engine.seen) for engine in made] == [2, 2]
+    assert [len(engine.seen) for engine in made] == [3, 3]
     pattern = r"ladder for 33 ms: a.onnx \d+ ms, b.onnx \d+ ms, then the original; its engines took \d+ MiB of memory"
     assert re.fullmatch(pattern, said[0])
     steps = plan.describe()["steps"]
@@ -303,20 +318,13 @@ def test_the_command_steps_down_from_an_engine_that_is_really_too_slow(
     root: Path, write_engine: Write, tmp_path: Path
 ) -> None:
     pytest.importorskip("onnxruntime")
-    slow = write_engine("slow.onnx", 96, 128, backend="onnxruntime", content=slow_graph(96, 128, 12))
+    """2.7 GMAC are not done in a millisecond on any processor that this runs on."""
+    slow = write_engine("slow.onnx", 96, 128, backend="onnxruntime", content=slow_graph(96, 128, 24))
     quick = write_engine("quick.onnx", 48, 64)
-    engine = open_engine(slow)
-    frame = np.zeros((1, 96, 128, 3), np.uint8)
-    spans = []
-    for _ in range(5):
-        begun = time.perf_counter()
-        infer(engine, {"frame": frame})
-        spans.append(time.perf_counter() - begun)
-    deadline_ms = max(1.0, min(spans) * 500)  # half of what it takes at best: it cannot be in time
     command = [
         sys.executable, "-m", "runtime.stream", "--engine", slow, "--ladder", quick,
-        "--deadline", f"{deadline_ms:.3f}ms", "--source", "synthetic:128x96@40", "--sink", tmp_path / "out.mp4",
-        "--frames", "60", "--json",
+        "--deadline", "1ms", "--report", tmp_path / "report", "--source", "synthetic:128x96@40",
+        "--sink", tmp_path / "out.mp4", "--frames", "60", "--json",
     ]  # fmt: skip
     done = subprocess.run(list(map(str, command)), cwd=root, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
@@ -330,6 +338,8 @@ def test_the_command_steps_down_from_an_engine_that_is_really_too_slow(
     assert ladder["steps"][1]["frames"] > 0
     assert "ladder: down to step 1, quick.onnx" in done.stderr
     assert "note: ladder for" in done.stderr
+    page = (tmp_path / "report" / "report.html").read_text()
+    assert f"<td>0 → 1<td>{ladder['moves'][0]['reason']}" in page
 
 
 def test_a_deadline_without_a_live_source_and_a_ladder_without_a_deadline_are_refused(write_engine: Write) -> None:

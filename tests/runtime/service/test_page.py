@@ -254,6 +254,7 @@ def test_a_real_ladder_is_told_by_page_metrics_and_picture(browser: BrowserConte
     with service.client() as client:
         metrics = client.get("/metrics").text
         assert "inloco_ladder_level 2.0" in metrics
+        assert [one["file"] for one in client.get("/engine").json()["ladder"]] == [tint.name]
         assert 'inloco_ladder_moves_total{direction="down"} 2.0' in metrics
         assert 'inloco_ladder_moves_total{direction="up"} 0.0' in metrics
         (late,) = re.findall(r"^inloco_late_total (\S+)", metrics, re.MULTILINE)
