@@ -9,6 +9,7 @@ from typing import Any
 
 from models.augment.augment import Augment, InstanceNoise, no_augment
 from models.augment.diffaugment import DiffAugment
+from models.augment.switches import Switches
 from models.config import build_configs, parse_setting, parse_toml
 from models.data.datasets import DataConfig
 from models.errors import ConfigError
@@ -17,7 +18,7 @@ from models.system import Clock
 
 
 @dataclass(frozen=True)
-class TrainConfig:
+class TrainConfig(Switches):
     """How long, how many, how often; progress is counted in kimg, thousands of real images of one domain."""
 
     system: str = ""
@@ -93,6 +94,7 @@ def make_recipe(values: dict[str, Any]) -> Recipe:
         )
     if train.instance_noise < 0:
         raise ConfigError(f"instance_noise is a standard deviation, not {train.instance_noise}")
+    train.check()
     return Recipe(train, data, system)
 
 

@@ -21,6 +21,7 @@ from torch import Tensor
 from torch.utils.tensorboard import SummaryWriter
 from tqdm import tqdm
 
+from models.data.enough import check_enough
 from models.errors import ModelsError, run_command
 from models.grid import write_grid
 from models.recipe import Recipe, read_recipe
@@ -104,6 +105,7 @@ def train(recipe: Recipe, folder: Path) -> bool:
         raise ModelsError(f"cannot write to {folder}: {error.strerror}") from error
     try:
         trainer = Trainer(recipe, folder)
+        check_enough(trainer.dataset, recipe.data)
         resumed = trainer.resume()
     except ModelsError:
         with suppress(OSError):

@@ -16,6 +16,7 @@ from torch.optim import Optimizer
 from torch.utils.data import DataLoader
 from torch.utils.data import Dataset as TorchDataset
 
+from models.augment.limited import LimitedData
 from models.checkpoint import save_checkpoint, shipped_weights
 from models.compress.last_phase import LastPhase
 from models.compress.placement import Placement
@@ -23,6 +24,7 @@ from models.data.datasets import Dataset, open_dataset, stack
 from models.ema import Ema
 from models.errors import CheckpointError, ConfigError, ModelsError
 from models.networks.patch_critic import PatchCritic
+from models.random_state import random_state, set_random_state
 from models.recipe import Recipe, TrainConfig, make_recipe
 from models.registry import system_class
 from models.system import Batch, Clock, Phase, System
@@ -70,11 +72,13 @@ class Trainer:
             raise ConfigError(f"batch = {cfg.batch} does not suit {cfg.system}: {reason}")
         self.step = 0
         self.system.augment = recipe.augment(self.clock)
-        self.system.prepare(stack([self.dataset.sample(k) for k in range(FIRST_LOOK)]))
+        samples = [self.dataset.sample(k) for k in range(FIRST_LOOK)]
+        self.system.prepare(stack(samples))
         self.system.to(self.fabric.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.limited = LimitedData(cfg, self.system, self.mean)
+        self.phases = self.limited.watched(stack(samples[: max(1, cfg.batch // self.fabric.world_size)]).to(self.fabric.device))
         placement = Placement(ends=cfg.qat_ends, weight_bits=cfg.qat_weight_bits)
         self.last_phase = LastPhase(self.system, cfg.qat_after, placement, recipe.data.size)
-        self.phases = self.system.phases()
         networks = dict.fromkeys(net for phase in self.phases for net in phase.updates)
         self.optimizers = {net: self.system.optimizer(net) for net in networks}
         self.base_lr = {net: [group["lr"] for group in opt.param_groups] for net, opt in self.optimizers.items()}
@@ -110,7 +114,7 @@ class Trainer:
     def train_step(self, batch: Batch) -> dict[str, Tensor]:
         """Run every phase that is due; returns losses by "phase/name" (not synchronised with the device)."""
         clock = self.clock
-        self.system.augment = self.recipe.augment(clock)
+        self.system.augment = self.limited.before_critics(self.recipe.augment(clock))
         for network, optimizer in self.optimizers.items():
             factor = self.system.learning_rate(network, clock)
             for group, lr in zip(optimizer.param_groups, self.base_lr[network], strict=True):
@@ -124,7 +128,7 @@ class Trainer:
         if self.ema:
             self.ema.update(self.system, self.step)
         self.step += 1
-        return log
+        return log | self.limited.log()
 
     def samples(self) -> dict[str, Tensor]:
         """Rows for the sample grid, made with the weights that would ship and with the same noise every time."""
@@ -136,17 +140,20 @@ class Trainer:
         self.system.train()
         return rows
 
+    def mean(self, value: Tensor) -> Tensor:
+        """The mean over all processes; all of them must ask."""
+        if self.fabric.world_size == 1:
+            return value
+        shared: Tensor = self.fabric.all_reduce(value, reduce_op="mean")  # type: ignore[assignment]
+        return shared
+
     def any_process(self, flag: bool) -> bool:
         """Whether `flag` is set in any process; all of them must ask."""
-        if self.fabric.world_size == 1:
-            return flag
-        own = torch.tensor(float(flag), device=self.fabric.device)
-        total: Tensor = self.fabric.all_reduce(own, reduce_op="sum")  # type: ignore[assignment]
-        return bool(total)
+        return bool(self.mean(torch.tensor(float(flag), device=self.fabric.device)))
 
     def save(self) -> None:
         """Write checkpoint.safetensors and training.pt, each whole or not at all. Every process must call it."""
-        own = {"random": _random_state(), "extra": _extra_state(self.system)}
+        own = {"random": random_state(), "extra": _extra_state(self.system), "limited": self.limited.state()}
         processes = _gathered(own, self.fabric.world_size)
         if not self.fabric.is_global_zero:
             return
@@ -190,7 +197,8 @@ class Trainer:
         if self.ema:
             self.ema.shadow = state["ema"]
         self.step, self.guard.skipped = state["step"], state.get("skipped", 0)
-        _set_random_state(own["random"])
+        self.limited.load(own.get("limited", {}))
+        set_random_state(own["random"])
         return True
 
     def _same_settings(self, before: dict[str, Any]) -> None:
@@ -285,14 +293,3 @@ def _gathered(own: dict[str, Any], processes: int) -> list[dict[str, Any]]:
     every: list[Any] = [None] * processes
     torch.distributed.all_gather_object(every, own)
     return every
-
-
-def _random_state() -> dict[str, Any]:
-    cuda = torch.cuda.get_rng_state_all() if torch.cuda.is_available() else []
-    return {"cpu": torch.get_rng_state(), "cuda": cuda}
-
-
-def _set_random_state(state: dict[str, Any]) -> None:
-    torch.set_rng_state(state["cpu"].cpu())
-    if state["cuda"] and torch.cuda.is_available():
-        torch.cuda.set_rng_state_all([s.cpu() for s in state["cuda"]])

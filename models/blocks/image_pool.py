@@ -18,16 +18,19 @@ class ImagePool(nn.Module):
         self.size = size
         self._stored: list[Tensor] = []
         self._newest: Tensor | None = None
+        self._drawn: Tensor | None = None
 
     def push(self, fakes: Tensor) -> None:
         """Remember the newest fakes (N, C, H, W); gradients are cut."""
-        self._newest = fakes.detach()
+        self._newest, self._drawn = fakes.detach(), None
 
     def draw(self) -> Tensor:
-        """(N, C, H, W): newest fakes, partly swapped for older ones. Call once per push."""
+        """(N, C, H, W): newest fakes, partly swapped for older ones; the same ones until the next push."""
         if self._newest is None:
             raise RuntimeError("draw() before the first push(): the generator's phase must run before the critic's")
-        return torch.stack([self._swap(fake) for fake in self._newest])
+        if self._drawn is None:
+            self._drawn = torch.stack([self._swap(fake) for fake in self._newest])
+        return self._drawn
 
     def _swap(self, fake: Tensor) -> Tensor:
         if len(self._stored) < self.size:

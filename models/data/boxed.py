@@ -29,6 +29,7 @@ class Boxed:
         if without:
             print(f"note: {without[0]} has no boxes; its images count as having no instance", file=sys.stderr)
         self.view, self.slots, self.seed, self.images = view(cfg), cfg.instances, seed, len(self.folders[0][0])
+        self.fewest = min(len(images) for images, _ in self.folders)
 
     def sample(self, k: int) -> TwoBoxed:
         random = np.random.default_rng((self.seed, k))

@@ -34,6 +34,7 @@ class BridgedDomains:
         self.provenance: dict[str, str] = {}
         self.bridges = [self._bridge(where, cfg.channels, share) for where in (cfg.bridge_a, cfg.bridge_b)]
         self.view, self.seed, self.images = view(cfg), seed, len(self.domains[0])
+        self.fewest = min(len(domain) for domain in self.domains)
 
     def _bridge(self, where: str, channels: int, share: int) -> ImageFolder | None:
         if not where:

@@ -42,7 +42,8 @@ class Unpaired:
 
     def __init__(self, cfg: DataConfig, seed: int) -> None:
         self.a, self.b = (open_pictures(side, cfg.channels, cfg.cache_mib // 2) for side in sides(cfg))
-        self.view, self.seed, self.images = view(cfg), seed, len(self.a)
+        self.view, self.seed = view(cfg), seed
+        self.images, self.fewest = len(self.a), min(len(self.a), len(self.b))
 
     def sample(self, k: int) -> TwoImages:
         random = np.random.default_rng((self.seed, k))
@@ -60,11 +61,10 @@ class Paired:
         self.sources = ImageFolder(sources, cfg.channels, cfg.cache_mib // 2)
         self.targets = ImageFolder(targets, cfg.channels, cfg.cache_mib // 2)
         if self.sources.broken or self.targets.broken:
-            readable = matched(self.sources.files, self.targets.files)
-            self.sources.files, self.targets.files = readable
+            self.sources.files, self.targets.files = matched(self.sources.files, self.targets.files)
         for source, target in zip(self.sources.files, self.targets.files, strict=True):
             self._same_size(source, target)
-        self.view, self.seed, self.images = view(cfg), seed, len(self.sources)
+        self.view, self.seed, self.images, self.fewest = view(cfg), seed, len(self.sources), len(self.sources)
 
     def _same_size(self, source: Path, target: Path) -> None:
         (height, width, _), (other_height, other_width, _) = self.sources.shapes[source], self.targets.shapes[target]
@@ -92,7 +92,7 @@ class SideBySide:
             if width % 2:
                 raise DataError(f"{path} is {width}×{height}: an odd width has no two halves")
         self.left_first = cfg.side_by_side == "AB"
-        self.view, self.seed, self.images = view(cfg), seed, len(self.folder)
+        self.view, self.seed, self.images, self.fewest = view(cfg), seed, len(self.folder), len(self.folder)
 
     def sample(self, k: int) -> Pair:
         index = shuffled_index(self.seed, k, self.images)
@@ -122,7 +122,8 @@ class HighResolution:
                     f"{path} is {width}×{height}, smaller than the crops of size = {cfg.size}: take it out, for an "
                     "enlarged image teaches nothing"
                 )
-        self.view, self.scale, self.seed, self.images = view(cfg), cfg.scale, seed, len(self.folder)
+        self.view, self.scale, self.seed = view(cfg), cfg.scale, seed
+        self.images = self.fewest = len(self.folder)
 
     def sample(self, k: int) -> Pair:
         pixels = self.folder[shuffled_index(self.seed, k, self.images)]
@@ -144,7 +145,7 @@ class OneDomain:
 
     def __init__(self, cfg: DataConfig, seed: int) -> None:
         self.pictures = open_pictures(only_side(cfg), cfg.channels, cfg.cache_mib)
-        self.view, self.seed, self.images = view(cfg), seed, len(self.pictures)
+        self.view, self.seed, self.images, self.fewest = view(cfg), seed, len(self.pictures), len(self.pictures)
 
     def sample(self, k: int) -> OneImage:
         pixels = self.pictures[shuffled_index(self.seed, k, self.images)]
@@ -157,7 +158,7 @@ class Labelled:
 
     def __init__(self, cfg: DataConfig, seed: int) -> None:
         self.pictures, self.labels = open_labelled(only_side(cfg), cfg.domains, cfg.channels, cfg.cache_mib)
-        self.view, self.seed, self.images = view(cfg), seed, len(self.pictures)
+        self.view, self.seed, self.images, self.fewest = view(cfg), seed, len(self.pictures), len(self.pictures)
 
     def sample(self, k: int) -> LabelledImage:
         index = shuffled_index(self.seed, k, self.images)
@@ -173,6 +174,7 @@ class SourceAndTarget:
         self.source, self.labels = open_labelled(source, cfg.domains, cfg.channels, cfg.cache_mib // 2)
         self.target = open_pictures(target, cfg.channels, cfg.cache_mib // 2)
         self.view, self.seed, self.images = view(cfg), seed, len(self.source)
+        self.fewest = min(len(self.source), len(self.target))
 
     def sample(self, k: int) -> Adaptation:
         random = np.random.default_rng((self.seed, k))
@@ -193,7 +195,8 @@ class Domains:
         share = cfg.cache_mib // max(1, len(cfg.domains))
         folders = domain_folders(cfg)
         self.folders = [ImageFolder(list_images(folder), cfg.channels, share) for folder in folders]
-        self.view, self.seed, self.images = view(cfg), seed, sum(map(len, self.folders))
+        self.view, self.seed = view(cfg), seed
+        self.images, self.fewest = (of(map(len, self.folders)) for of in (sum, min))
 
     def sample(self, k: int) -> DomainImages:
         random = np.random.default_rng((self.seed, k))
@@ -227,7 +230,8 @@ class LabelledSets:
         if cfg.domains:
             pictures, classes = open_labelled(second, cfg.domains, cfg.channels, share)
             self.sets.append((pictures, np.eye(len(cfg.domains), dtype=np.float32)[classes]))
-        self.view, self.seed, self.images = view(cfg), seed, sum(len(pictures) for pictures, _ in self.sets)
+        counts = [len(pictures) for pictures, _ in self.sets]
+        self.view, self.seed, self.images, self.fewest = view(cfg), seed, sum(counts), min(counts)
 
     def sample(self, k: int) -> LabelledBy:
         turn, source = divmod(k, len(self.sets))
@@ -253,6 +257,7 @@ class Instances:
         share = cfg.cache_mib // 2
         self.folders = [(ImageFolder(list_images(side), cfg.channels, share), MaskFolder(side)) for side in sides(cfg)]
         self.view, self.slots, self.seed, self.images = view(cfg), cfg.instances, seed, len(self.folders[0][0])
+        self.fewest = min(len(images) for images, _ in self.folders)
 
     def sample(self, k: int) -> TwoSets:
         random = np.random.default_rng((self.seed, k))

@@ -32,6 +32,7 @@ class DataConfig:
     domains: tuple[str, ...] = ()  # of a data set with labels: the names of its class folders
     attributes: tuple[str, ...] = ()  # of a data set with an attribute list: the ones to learn
     instances: int = 4  # of an image with masks or boxes: how many, the greatest first
+    least_images: int = 8  # training on fewer of a domain is refused; 1 = for systems that learn from one
     cache_mib: int = 1024  # decoded images kept in memory
 
 

@@ -14,6 +14,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from models.errors import ConfigError
+from models.losses.verdicts import judged
 
 
 @dataclass(frozen=True)
@@ -24,6 +25,7 @@ class Adversarial:
     g: Callable[[Tensor], Tensor]  # fake logits -> scalar
 
 
+@judged(boundary=0.5)
 def lsgan_d(real: Tensor, fake: Tensor) -> Tensor:
     """(D(x) - 1)² + D(G)² (Mao et al., ICCV 2017)."""
     return (real - 1).square().mean() + fake.square().mean()
@@ -34,6 +36,7 @@ def lsgan_g(fake: Tensor) -> Tensor:
     return (fake - 1).square().mean()
 
 
+@judged(boundary=0.0)
 def pearson_d(real: Tensor, fake: Tensor) -> Tensor:
     """(D(x) - 1)² + (D(G) + 1)²: labels one unit to either side of the generator's aim (Mao et al., ICCV 2017)."""
     return (real - 1).square().mean() + (fake + 1).square().mean()
@@ -44,6 +47,7 @@ def pearson_g(fake: Tensor) -> Tensor:
     return fake.square().mean()
 
 
+@judged(boundary=0.0)
 def nonsaturating_d(real: Tensor, fake: Tensor) -> Tensor:
     """Binary cross-entropy of the critic: -log σ(real) - log(1 - σ(fake)) (Goodfellow et al., NIPS 2014)."""
     return F.softplus(-real).mean() + F.softplus(fake).mean()
@@ -59,11 +63,13 @@ def saturating_g(fake: Tensor) -> Tensor:
     return -F.softplus(fake).mean()
 
 
+@judged(boundary=0.0)
 def hinge_d(real: Tensor, fake: Tensor) -> Tensor:
     """Push real logits above +1 and fake ones below -1 (Lim & Ye 2017)."""
     return F.relu(1 - real).mean() + F.relu(1 + fake).mean()
 
 
+@judged(boundary=None)
 def wasserstein_d(real: Tensor, fake: Tensor) -> Tensor:
     """E D(G) - E D(x) (Arjovsky et al., ICML 2017)."""
     return fake.mean() - real.mean()
@@ -90,6 +96,7 @@ def smoothed(name: str, label: float) -> Adversarial:
     def vanilla(real: Tensor, fake: Tensor) -> Tensor:
         return nonsaturating_d(real, fake) + (1 - label) * real.mean()  # softplus(x) = softplus(-x) + x
 
+    @judged(boundary=label / 2)
     def lsgan(real: Tensor, fake: Tensor) -> Tensor:
         return (real - label).square().mean() + fake.square().mean()
 

@@ -60,7 +60,7 @@ def recipe_values(images: Path, small: Callable[[str], dict[str, Any]]) -> Calla
         size = own.get("size", 32)
         train = {
             "system": name, "data": str(images), "size": size, "load_size": 0, "batch": 2, "total_kimg": 0.008,
-            "accelerator": "cpu", "grid_images": 2, "augment": "color,translation,cutout",
+            "accelerator": "cpu", "grid_images": 2, "augment": "color,translation,cutout", "least_images": 1,
         }  # fmt: skip
         if system_class(name).data == "two_images":
             train |= {f"data_{side.lower()}": str(images / f"train{side}" / "0.png") for side in "AB"}
