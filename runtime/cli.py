@@ -33,6 +33,7 @@ VERBS = {
     "style-network": ("benchmarks.compression.style_network", "take over a published style network as TorchScript"),
     "style-content": ("benchmarks.compression.content", "write pictures for a style network and its student"),
     "systems-page": ("benchmarks.systems_page", "write docs/systems.md from the registry and the evidence"),
+    "limited-data": ("benchmarks.limited_data", "train on few images with each method against overfitting"),
     "digits": ("benchmarks.digits", "train the digit table of UNIT's paper"),
     "latency": ("benchmarks.latency", "time engines and write the report"),
     "quality": ("benchmarks.quality", "judge translations by metrics and write the report"),

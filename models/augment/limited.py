@@ -7,7 +7,7 @@ real pictures, and LeCam and consistency regularisation add terms to the losses.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import fields, replace
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -51,7 +51,8 @@ class LimitedData:
         if not self.cfg.any():
             return self.system.phases()
         self.scripts = rehearse(self.system, batch)
-        labelled = any(field.name == "label" for field in fields(batch))
+        label = getattr(batch, "label", None)
+        labelled = label is not None and label.ndim < 3  # of whole pictures; a map of classes is another matter
         if reason := refusal(self.cfg, self.scripts, labelled, bool(self._ways())):
             raise ConfigError(f"limited-data switches do not suit {self.cfg.system}: {reason}")
         return [replace(phase, losses=partial(self.losses, phase)) for phase in self.system.phases()]
@@ -79,7 +80,8 @@ class LimitedData:
             losses["consistency"] = cfg.lambda_consistency * term
         self.pseudo.keep()
         if cfg.adaptive:
-            self.controller.observe(sureness(verdicts), cfg.batch, self.mean)
+            turns = sum(bool(script.judged) for script in self.scripts.values())  # of critics in a step
+            self.controller.observe(sureness(verdicts), cfg.batch / turns, self.mean)
         return losses
 
     def log(self) -> dict[str, Tensor]:

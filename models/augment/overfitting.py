@@ -35,7 +35,7 @@ class Controller:
     r: float = 0.0  # of the last interval
     pending: list[float] = field(default_factory=list)  # r of the minibatches since
 
-    def observe(self, r: Tensor, batch: int, mean: Callable[[Tensor], Tensor]) -> None:
+    def observe(self, r: Tensor, batch: float, mean: Callable[[Tensor], Tensor]) -> None:
         """Note a minibatch of `batch` images over all processes; `mean` averages over them."""
         value = float(mean(r))
         if value == value:  # a step whose logits were not numbers teaches nothing

@@ -27,13 +27,19 @@ _list: ContextVar[list[Verdict] | None] = ContextVar("verdicts", default=None)
 
 @contextmanager
 def witnessed() -> Iterator[list[Verdict]]:
-    """Within the block, the critics' losses of this thread leave their logits in the list, in order."""
+    """Within the block, the critics' losses of this thread leave their logits in the list, in order.
+
+    A block within another tells the outer one at its end.
+    """
     verdicts: list[Verdict] = []
+    outer = _list.get()
     token = _list.set(verdicts)
     try:
         yield verdicts
     finally:
         _list.reset(token)
+        if outer is not None:
+            outer.extend(verdicts)
 
 
 def judged(boundary: float | None) -> Callable[[Loss], Loss]:
