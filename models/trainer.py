@@ -76,7 +76,8 @@ class Trainer:
         self.system.prepare(stack(samples))
         self.system.to(self.fabric.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.limited = LimitedData(cfg, self.system, self.mean)
-        self.phases = self.limited.watched(stack(samples[: max(1, cfg.batch // self.fabric.world_size)]).to(self.fabric.device))
+        first = stack(samples[: max(1, cfg.batch // self.fabric.world_size)])
+        self.phases = self.limited.watched(first.to(self.fabric.device))
         placement = Placement(ends=cfg.qat_ends, weight_bits=cfg.qat_weight_bits)
         self.last_phase = LastPhase(self.system, cfg.qat_after, placement, recipe.data.size)
         networks = dict.fromkeys(net for phase in self.phases for net in phase.updates)
