@@ -51,7 +51,7 @@ def draw_blit(images: Tensor, p: float) -> Op:
     dy, dx = (shift * sides).round().long().unbind(dim=1)
     y = torch.arange(height, device=device).view(1, -1, 1) - dy.view(n, 1, 1)
     x = torch.arange(width, device=device).view(1, 1, -1) - dx.view(n, 1, 1)
-    y, x = torch.broadcast_tensors(reflected(y, height - 1), reflected(x, width - 1))
+    y, x = (place.expand(n, height, width) for place in (reflected(y, height - 1), reflected(x, width - 1)))
     turns = turns.view(n, 1, 1)
     y, x = torch.where(turns % 2 == 1, x, y), torch.where(turns % 2 == 1, width - 1 - y, x)
     half = turns >= 2
