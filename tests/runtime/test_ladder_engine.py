@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import re
-import subprocess
-import sys
 import threading
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-import cv2
 import numpy as np
 import pytest
 
@@ -43,43 +39,6 @@ def manifest(height: int, width: int, scale: int = 1, channels: int = 3) -> Mani
     frame = ImagePort("frame", height, width, channels)
     picture = ImagePort("translated", height * scale, width * scale, channels)
     return Manifest(f"{height}x{width}", {"engine": ""}, frame=frame, translated=(picture,))
-
-
-@pytest.mark.parametrize("fit", ["letterbox", "crop", "stretch"])
-@pytest.mark.parametrize("size", [(120, 160), (90, 200), (200, 90), (48, 64)])
-@pytest.mark.parametrize("rung", [(24, 32), (64, 64), (48, 96), (40, 30)])
-def test_an_engine_of_another_size_frames_the_picture_as_the_first_does(
-    fit: str, size: tuple[int, int], rung: tuple[int, int]
-) -> None:
-    """Identity engines: what the lower one gives is the first one's picture, a little softer, with nothing moved."""
-    height, width = size
-    frame = cv2.GaussianBlur(draw_pattern(height, width, 3, "uint8")[:, :width], (0, 0), height / 12)
-    first = manifest(48, 64)
-    fits = RungFit(first, manifest(*rung), fit)
-    seen = fits.to_engine(frame)
-    assert seen.shape == (*rung, 3)
-    found = fits.to_first(seen, frame)
-    wanted = fit_frame(frame, 48, 64, fit)
-    assert found.shape == wanted.shape
-    inside = slice(3, -3), slice(3, -3)
-    mean = np.abs(found[inside].astype(int) - wanted[inside]).mean()
-    moved = np.abs(np.roll(wanted, 3, axis=1)[inside].astype(int) - wanted[inside]).mean()
-    assert mean < max(3.0, moved / 2)
-
-
-def test_engines_that_enlarge_and_engines_that_do_not_stand_on_one_ladder() -> None:
-    frame = draw_pattern(24, 32, 3, "uint8")[:, :32].copy()
-    fits = RungFit(manifest(24, 32, scale=2), manifest(24, 32), "letterbox")
-    assert fits.to_engine(frame) is not None
-    assert np.array_equal(fits.to_first(frame, frame), fit_frame(frame, 48, 64, "stretch"))
-    assert np.array_equal(fits.untouched(frame), fit_frame(frame, 48, 64, "letterbox"))
-
-
-def test_tiles_keep_the_size_of_the_frame() -> None:
-    frame = draw_pattern(100, 150, 3, "uint8")[:, :150].copy()
-    fits = RungFit(manifest(24, 32, scale=2), manifest(48, 48), "tile")
-    assert fits.to_engine(frame) is frame
-    assert fits.to_first(frame, frame).shape == fits.untouched(frame).shape == (200, 300, 3)
 
 
 def test_a_ladder_in_tiles_gives_whole_frames_at_every_step(write_engine: Write) -> None:
@@ -283,63 +242,6 @@ def test_a_real_load_brings_the_ladder_down_and_its_end_brings_it_up_again(caplo
     assert moves["down"] == moves["up"] == ladder.downs == ladder.ups
     assert pipeline.stats.late >= 3
     assert sum(ladder.frames) >= pipeline.stats.frames
-
-
-def slow_graph(height: int, width: int, turns: int) -> bytes:
-    """The identity, after `turns` convolutions whose result is multiplied by nothing: honest work."""
-    onnx = pytest.importorskip("onnx")
-    helper, types = onnx.helper, onnx.TensorProto
-    weight = np.random.default_rng(0).normal(0, 0.02, (32, 32, 3, 3)).astype(np.float32)
-    stem = np.random.default_rng(1).normal(0, 0.02, (32, 3, 1, 1)).astype(np.float32)
-    tail = np.zeros((3, 32, 1, 1), np.float32)
-    values = {"w": weight, "stem": stem, "tail": tail, "low": np.float32(0), "high": np.float32(255)}
-    nodes = [
-        helper.make_node("Cast", ["frame"], ["x"], to=types.FLOAT),
-        helper.make_node("Transpose", ["x"], ["chw"], perm=[0, 3, 1, 2]),
-        helper.make_node("Conv", ["chw", "stem"], ["h0"]),
-    ]
-    for turn in range(turns):
-        nodes.append(helper.make_node("Conv", [f"h{turn}", "w"], [f"h{turn + 1}"], pads=[1, 1, 1, 1]))
-    nodes += [
-        helper.make_node("Conv", [f"h{turns}", "tail"], ["nothing"]),
-        helper.make_node("Add", ["chw", "nothing"], ["sum"]),
-        helper.make_node("Clip", ["sum", "low", "high"], ["clipped"]),
-        helper.make_node("Transpose", ["clipped"], ["hwc"], perm=[0, 2, 3, 1]),
-        helper.make_node("Cast", ["hwc"], ["translated"], to=types.UINT8),
-    ]
-    ports = [helper.make_tensor_value_info(n, types.UINT8, [1, height, width, 3]) for n in ("frame", "translated")]
-    constants = [onnx.numpy_helper.from_array(np.asarray(value), name) for name, value in values.items()]
-    graph = helper.make_graph(nodes, "slow", ports[:1], ports[1:], constants)
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
-    return bytes(model.SerializeToString())
-
-
-def test_the_command_steps_down_from_an_engine_that_is_really_too_slow(
-    root: Path, write_engine: Write, tmp_path: Path
-) -> None:
-    pytest.importorskip("onnxruntime")
-    """2.7 GMAC are not done in a millisecond on any processor that this runs on."""
-    slow = write_engine("slow.onnx", 96, 128, backend="onnxruntime", content=slow_graph(96, 128, 24))
-    quick = write_engine("quick.onnx", 48, 64)
-    command = [
-        sys.executable, "-m", "runtime.stream", "--engine", slow, "--ladder", quick,
-        "--deadline", "1ms", "--report", tmp_path / "report", "--source", "synthetic:128x96@40",
-        "--sink", tmp_path / "out.mp4", "--frames", "60", "--json",
-    ]  # fmt: skip
-    done = subprocess.run(list(map(str, command)), cwd=root, capture_output=True, text=True, timeout=120)
-    assert done.returncode == 0, done.stderr
-    ladder = json.loads(done.stdout)["ladder"]
-    assert ladder["moves"][0]["from"] == 0
-    assert ladder["moves"][0]["to"] == 1
-    assert ladder["downs"] >= 1
-    assert ladder["late"] >= 3
-    assert [step["name"] for step in ladder["steps"]] == ["slow.onnx", "quick.onnx", "original"]
-    assert sum(step["frames"] for step in ladder["steps"]) >= 60
-    assert ladder["steps"][1]["frames"] > 0
-    assert "ladder: down to step 1, quick.onnx" in done.stderr
-    assert "note: ladder for" in done.stderr
-    page = (tmp_path / "report" / "report.html").read_text()
-    assert f"<td>0 → 1<td>{ladder['moves'][0]['reason']}" in page
 
 
 def test_a_deadline_without_a_live_source_and_a_ladder_without_a_deadline_are_refused(write_engine: Write) -> None:

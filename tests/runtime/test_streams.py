@@ -12,13 +12,15 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import av
+import cv2
 import numpy as np
 import pytest
 
-from runtime.errors import ConfigError, InlocoError
+from runtime.errors import InlocoError
+from runtime.manifest import Control, ImagePort, Manifest, file_sha256, write_manifest
 from runtime.stream_options import StreamOptions
 from runtime.streams import run_streams
-from runtime.streams_file import read_streams
+from tests.runtime.service.conftest import tinting_graph
 
 Write = Callable[..., Path]
 PATIENCE_S = 60.0
@@ -41,77 +43,10 @@ def start(root: Path, config: Path) -> subprocess.Popen[str]:
     return subprocess.Popen(command, cwd=root, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
-def test_a_file_says_what_the_command_line_says(config: Callable[[str], Path]) -> None:
-    path = config("""
-        engine = "a.onnx"
-        deadline = "33ms"
-        camera = 2
-        control = ["style=seed:3", "domain=cat"]
-        frozen-after = 0
-        realtime = true
-
-        [streams.one]
-        sink = "null:"
-        ladder = ["b.onnx", "c.onnx"]
-        no-original = true
-
-        [streams.two]
-        source = "clip.mp4"
-        lossless = true
-        sink = "out.mp4"
-        control = "style=seed:9"
-        compare = "side"
-        frames = 7
-        fit = "crop"
-    """)
-    streams = read_streams(path)
-    assert list(streams) == ["one", "two"]
-    assert streams["one"] == StreamOptions(
-        Path("a.onnx"), "v4l2:2", "null:", controls=("style=seed:3", "domain=cat"), realtime=True, frozen_after_s=0.0,
-        deadline_s=0.033, ladder=(Path("b.onnx"), Path("c.onnx")), original=False,
-    )  # fmt: skip
-    assert streams["two"] == StreamOptions(
-        Path("a.onnx"), "clip.mp4", "out.mp4", controls=("style=seed:9",), realtime=False, frozen_after_s=0.0,
-        deadline_s=0.033, frames=7, compare=True, fit="crop",
-    )  # fmt: skip
-
-
-GOOD = 'engine = "a"\nsource = "b"\nsink = "null:"\n'
-
-
-@pytest.mark.parametrize(
-    ("text", "words"),
-    [
-        ("engine = ", "is not TOML"),
-        ('engine = "a"', "names no stream: add a table"),
-        ("[streams]\nx = 3", r"streams.x is no table; write \[streams.x\]"),
-        (f'{GOOD}[streams.x]\nsnik = "d"', "stream 'x': there is no option 'snik'; did you mean 'sink'"),
-        (f"{GOOD}frozen_after = 3\n[streams.x]", "there is no option 'frozen_after'; did you mean 'frozen-after'"),
-        (f"{GOOD}[streams.x]\nzzzz = 1", "there is no option 'zzzz'; there are engine, "),
-        (f"{GOOD}[streams.x]\njson = true", "there is no option 'json'"),
-        (f"{GOOD}[streams.x]\ncontrol-stdin = true", "there is no option 'control-stdin'; did you mean 'control-file'"),
-        (f'{GOOD}[streams.x]\nfit = "wide"', "argument --fit: invalid choice: 'wide'"),
-        (f'{GOOD}[streams.x]\ndeadline = "33"', "'33' is not a time above 0 with its unit, such as 33ms"),
-        (f"{GOOD}[streams.x]\nframes = 0", "argument --frames"),
-        (f'{GOOD}[streams.x]\nrealtime = "yes"', "realtime is true or false, not 'yes'"),
-        (f'{GOOD}[streams.x]\nbackend = ["null"]', "backend is one text or number"),
-        (f"{GOOD}[streams.x]\ncontrol = [true]", "control is a list of texts"),
-        (f"{GOOD}[streams.x]\nrealtime = true\nlossless = true", "not allowed with argument"),
-        ('sink = "null:"\nsource = "b"\n[streams.x]', "it names no engine"),
-        ('sink = "null:"\nengine = "b"\n[streams.x]', "it names no source or camera"),
-        ('source = "a"\nengine = "b"\n[streams.x]', "it names no sink"),
-        (f'{GOOD}sink = "out.mp4"\n[streams.x]\n[streams.y]'.replace('sink = "null:"\n', ""), "both write to out.mp4"),
-    ],
-)
-def test_what_a_file_may_not_say(config: Callable[[str], Path], text: str, words: str) -> None:
-    with pytest.raises(ConfigError, match=words):
-        read_streams(config(text))
-
-
 def test_options_beside_the_file_and_an_absent_file_are_refused(root: Path, config: Callable[[str], Path]) -> None:
     for arguments, words in (
         (["--config", "absent.toml"], "cannot read absent.toml"),
-        (["--config", str(config(f"{GOOD}[streams.x]")), "--fit", "crop"], "--fit does not go with --config"),
+        (["--config", str(config('[streams.x]\nengine = "a"')), "--fit", "crop"], "--fit does not go with --config"),
     ):
         command = [sys.executable, "-m", "runtime.stream", *arguments]
         done = subprocess.run(command, cwd=root, capture_output=True, text=True, timeout=60)
@@ -157,6 +92,30 @@ def test_streams_of_one_engine_run_beside_each_other(
     assert [path.suffix for path in (tmp_path / "record").rglob("*.mp4")] == [".mp4"]
     shared = {(one["engine"], one["opened_by"]) for one in summary["engines"]}
     assert shared == {("identity.onnx", 2), ("identity.onnx", 1), ("small.onnx", 1)}, "a watched one is another"
+
+
+def test_streams_of_one_engine_keep_their_own_controls(tmp_path: Path) -> None:
+    pytest.importorskip("onnxruntime")
+    engine = tmp_path / "tint.onnx"
+    engine.write_bytes(tinting_graph(48, 64))
+    ports = [ImagePort(name, 48, 64, 3) for name in ("frame", "translated")]
+    controls = (Control("style", "style", (1, 3)), Control("season", "label", (1, 2)))
+    write_manifest(Manifest(
+        engine.name, {"engine": file_sha256(engine)}, frame=ports[0], translated=(ports[1],), controls=controls,
+        backend="onnxruntime",
+    ), engine)  # fmt: skip
+    cv2.imwrite(str(tmp_path / "black.png"), np.zeros((48, 64, 3), np.uint8))
+    streams = {
+        f"tint{tint}": StreamOptions(
+            engine, str(tmp_path / "black.png"), str(tmp_path / f"out{tint}"), controls=(f"style=0,0,{tint / 100}",)
+        )
+        for tint in (10, 60)
+    }
+    summary = run_streams(streams)
+    assert [one["opened_by"] for one in summary["engines"]] == [2]
+    for tint in (10, 60):
+        picture = cv2.imread(str(tmp_path / f"out{tint}" / "black.png"))
+        assert np.abs(picture.astype(int) - [0, 0, tint]).max() <= 1
 
 
 def test_nothing_begins_when_one_stream_cannot(write_engine: Write, tmp_path: Path) -> None:
