@@ -17,6 +17,7 @@ from onnx import TensorProto, helper
 from benchmarks.quality.__main__ import main
 from benchmarks.quality.registry import METRICS
 from runtime.errors import InlocoError
+from runtime.manifest import ImagePort, Manifest, Output, file_sha256, write_manifest
 
 SIZE = (48, 64)
 QUICK = ["--resamples", "50"]
@@ -58,6 +59,21 @@ def write_onnx(path: Path, pools: bool) -> str:
         [helper.make_tensor_value_info("y", TensorProto.FLOAT, sides)],
     )  # fmt: skip
     onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=10), path)
+    return str(path)
+
+
+def write_classifier(path: Path) -> str:
+    """An engine with its manifest: a frame's mean levels of blue, green and red as the logits of three classes."""
+    graph = helper.make_graph(
+        [helper.make_node("Cast", ["frame"], ["x"], to=TensorProto.FLOAT),
+         helper.make_node("ReduceMean", ["x"], ["logits"], axes=[1, 2], keepdims=0)], "classifier",
+        [helper.make_tensor_value_info("frame", TensorProto.UINT8, [1, *SIZE, 3])],
+        [helper.make_tensor_value_info("logits", TensorProto.FLOAT, [1, 3])],
+    )  # fmt: skip
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=10), path)
+    classes = Output("logits", "classes", (1, 3), ("blue", "green", "red"))
+    hashes = {"engine": file_sha256(path)}
+    write_manifest(Manifest(path.name, hashes, frame=ImagePort("frame", *SIZE, 3), outputs=(classes,)), path)
     return str(path)
 
 
@@ -109,6 +125,18 @@ def test_a_given_classifier_and_segmenter_judge(places: Path, engine: str, tmp_p
     found = figures(tmp_path / "r")
     assert found["classifier accuracy"]["columns"]["identity"]["value"] == 60
     assert found["FCN score, pixel accuracy"]["columns"]["identity"]["value"] == 100
+
+
+def test_an_engine_classifies_and_knows_its_classes_by_name(places: Path, tmp_path: Path) -> None:
+    given = ["--images", str(places / "source"), "--classifier", write_classifier(tmp_path / "c.onnx"), *QUICK]
+    asked = ["--metrics", "classifier_accuracy", "--report", str(tmp_path / "r")]
+    assert main([*given, *asked, "--classes", "red"]) == 0
+    assert figures(tmp_path / "r")["classifier accuracy"]["columns"]["source"]["value"] == 100
+    with pytest.raises(InlocoError, match="no class 'violet'; there are blue, green, red"):
+        main([*given, *asked, "--classes", "violet"])
+    with pytest.raises(InlocoError, match="gives no segmentation of a frame"):
+        main(["--images", str(places / "source"), "--segmenter", str(tmp_path / "c.onnx"), "--labels",
+              str(places / "labels"), "--metrics", "fcn_score", "--report", str(tmp_path / "r")])  # fmt: skip
 
 
 def test_noise_that_changes_nothing_is_called_collapse(tmp_path: Path) -> None:
