@@ -40,7 +40,7 @@ VERBS = {
     "efficiency": ("benchmarks.efficiency", "compare an INT8 engine with bare INT8 convolutions"),
     "device-table": ("benchmarks.search.table", "time the parts of students on a device, for the search"),
     "overhead": ("benchmarks.overhead", "compare the stream with a bare loop over the engine"),
-    "streams": ("benchmarks.streams", "compare two streams of one engine with twice one"),
+    "streams-cost": ("benchmarks.streams", "compare two streams of one engine with twice one"),
     "serve-load": ("benchmarks.serve_load", "load the service with many clients"),
     "soak": ("benchmarks.soak", "harm a running stream for minutes, and account for every frame"),
     "c-overhead": ("benchmarks.c_api", "time what the C library adds to an engine"),

@@ -17,7 +17,7 @@ tables holds for every stream that does not say otherwise.
 from __future__ import annotations
 
 import sys
-from argparse import ArgumentParser, _AppendAction
+from argparse import Action, ArgumentParser, _AppendAction
 from collections.abc import Mapping
 from difflib import get_close_matches
 from pathlib import Path
@@ -84,17 +84,19 @@ def _options(values: Mapping[str, Any]) -> StreamOptions:
             hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(allowed)}"
             raise ConfigError(f"there is no option {key!r}; {hint}")
         action = known[key]
-        arguments += _as_arguments(key, value, action.nargs == 0, isinstance(action, _AppendAction))
+        arguments += _as_arguments(key, value, action)
     for needed in (("engine",), ("source", "camera"), ("sink",)):
         if not any(key in values for key in needed):
             raise ConfigError(f"it names no {' or '.join(needed)}")
     return options_of(parser.parse_args(arguments))
 
 
-def _as_arguments(key: str, value: Any, is_switch: bool, is_list: bool) -> list[str]:
-    if is_switch:
-        if not isinstance(value, bool):
-            raise ConfigError(f"{key} is true or false, not {value!r}")
+def _as_arguments(key: str, value: Any, action: Action) -> list[str]:
+    """As on a command line. `action.nargs`: 0 for switches, "?" where the value may be left out."""
+    is_list = isinstance(action, _AppendAction)
+    if action.nargs == 0 and not isinstance(value, bool):
+        raise ConfigError(f"{key} is true or false, not {value!r}")
+    if action.nargs in (0, "?") and isinstance(value, bool):
         return [f"--{key}"] if value else []
     values = value if is_list and isinstance(value, list) else [value]
     for item in values:

@@ -55,7 +55,7 @@ def test_the_command_steps_down_from_an_engine_that_is_really_too_slow(
         "--deadline", "1ms", "--report", tmp_path / "report", "--source", "synthetic:128x96@40",
         "--sink", tmp_path / "out.mp4", "--frames", "60", "--json",
     ]  # fmt: skip
-    done = subprocess.run(list(map(str, command)), cwd=root, capture_output=True, text=True, timeout=120)
+    done = subprocess.run(list(map(str, command)), cwd=root, capture_output=True, text=True, timeout=180)
     assert done.returncode == 0, done.stderr
     ladder = json.loads(done.stdout)["ladder"]
     assert ladder["moves"][0]["from"] == 0

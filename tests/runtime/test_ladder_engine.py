@@ -32,7 +32,7 @@ from runtime.tiling import TiledEngine
 from runtime.watched_engine import WatchedEngine
 
 Write = Callable[..., Path]
-PATIENCE_S = 60.0
+PATIENCE_S = 180.0
 
 
 def manifest(height: int, width: int, scale: int = 1, channels: int = 3) -> Manifest:

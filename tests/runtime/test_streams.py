@@ -23,7 +23,7 @@ from runtime.streams import run_streams
 from tests.runtime.service.conftest import tinting_graph
 
 Write = Callable[..., Path]
-PATIENCE_S = 60.0
+PATIENCE_S = 180.0
 
 
 @pytest.fixture

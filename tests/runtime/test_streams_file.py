@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from runtime.errors import ConfigError
+from runtime.recording.options import Keep, RecordOptions
 from runtime.stream_options import StreamOptions
 from runtime.streams_file import read_streams
 
@@ -36,6 +37,9 @@ def test_a_file_says_what_the_command_line_says(config: Callable[[str], Path]) -
         [streams.one]
         sink = "null:"
         ladder = ["b.onnx", "c.onnx"]
+        record = "kept"
+        record-events = true
+        record-keep = ["20GB", "14d"]
         no-original = true
 
         [streams.two]
@@ -52,6 +56,7 @@ def test_a_file_says_what_the_command_line_says(config: Callable[[str], Path]) -
     assert streams["one"] == StreamOptions(
         Path("a.onnx"), "v4l2:2", "null:", controls=("style=seed:3", "domain=cat"), realtime=True, frozen_after_s=0.0,
         deadline_s=0.033, ladder=(Path("b.onnx"), Path("c.onnx")), original=False,
+        record=RecordOptions(Path("kept"), Keep(20_000_000_000, 14 * 86400.0), around_s=10.0),
     )  # fmt: skip
     assert streams["two"] == StreamOptions(
         Path("a.onnx"), "clip.mp4", "out.mp4", controls=("style=seed:9",), realtime=False, frozen_after_s=0.0,
