@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections import deque
 
 SHORTEST_S = 0.5  # of any camera: a hiccup of the network is no loss
-LONGEST_S = 5.0  # slower than a frame in 2.5 seconds, a camera has no signal in between
-_UNKNOWN_S = 2.0  # before there are two frames
-_GAPS = 2.0  # times the usual gap between two frames
+LONGEST_S = 5.0  # slower than a frame in two seconds, a camera has no signal in between
+_UNKNOWN_S, _FEWEST = 2.5, 3  # with fewer gaps, since the first frames may come in one burst
+_GAPS = 2.5  # times the usual gap between two frames
 _REMEMBERED = 8  # gaps; the longest of them is forgiven, since one hiccup is no pace
 
 
@@ -28,6 +28,7 @@ class Pace:
         """A frame of this capture time came, after the camera had been lost so often: an absence is no pace."""
         if self._before is not None and losses == self._losses and not self._is_triggered:
             self._gaps.append(max(0.0, captured - self._before))
-            usual = sorted(self._gaps)[max(0, len(self._gaps) - 2)]
-            self.patience_s = min(LONGEST_S, max(SHORTEST_S, _GAPS * usual))
+            usual = sorted(self._gaps)[-2 if len(self._gaps) == _REMEMBERED else -1]
+            shortest = SHORTEST_S if len(self._gaps) >= _FEWEST else _UNKNOWN_S
+            self.patience_s = min(LONGEST_S, max(shortest, _GAPS * usual))
         self._before, self._losses = captured, losses

@@ -20,14 +20,15 @@ def clock_picture(tick: int) -> bytes:
 
 
 class Camera(BaseHTTPRequestHandler):
-    """Sends a picture at every tick; /bare leaves out the length of each, as some cameras do."""
+    """Sends a picture at every tick, /slow one a second; /bare leaves out the length of each, as some cameras do."""
 
     def do_GET(self) -> None:
         self.send_response(200)
         self.send_header("Content-Type", "multipart/x-mixed-replace; boundary=frame")
         self.end_headers()
         while True:
-            time.sleep(1 / FPS - time.monotonic() % (1 / FPS))
+            pause = 1.0 if self.path == "/slow" else 1 / FPS
+            time.sleep(pause - time.monotonic() % pause)
             picture = clock_picture(int(time.monotonic() * FPS) % 2**BITS)
             length = "" if self.path == "/bare" else f"Content-Length: {len(picture)}\r\n"
             head = f"--frame\r\nContent-Type: image/jpeg\r\n{length}\r\n"

@@ -4,6 +4,7 @@
     /clock       frames of 160 × 120 at 20 a second with the time burned in, as tests/runtime/burned_clock.py reads it
     /stuck       the same; its clock stands still after a second, the frames go on
     /plain       the same as /clock, from an encoder that was not told to be quick
+    /slow        the same as /clock, one frame a second
 """
 
 import sys
@@ -38,16 +39,16 @@ def clock_frame(tick: int) -> bytes:
 class Clock(GstRtspServer.RTSPMediaFactory):
     """Pushes the time, in frames since the machine started, into whatever pipeline is made."""
 
-    def __init__(self, encoder, stops_after=None):
+    def __init__(self, encoder, stops_after=None, fps=FPS):
         super().__init__()
         self.set_launch(_PIPELINE.format(source=_CLOCK, encoder=encoder))
         self.set_shared(True)
-        self._stops_after = stops_after
+        self._stops_after, self._fps = stops_after, fps
         self.connect("media-configure", self._configure)
 
     def _configure(self, _, media):
         source = media.get_element().get_by_name_recurse_up("clock")
-        GLib.timeout_add(1000 // FPS, self._push, source, time.monotonic())
+        GLib.timeout_add(1000 // self._fps, self._push, source, time.monotonic())
 
     def _push(self, source, started):
         now = time.monotonic()
@@ -65,7 +66,10 @@ def main():
     ball = GstRtspServer.RTSPMediaFactory()
     ball.set_launch(_PIPELINE.format(source=_BALL, encoder=_QUICK))
     ball.set_shared(True)
-    mounts = {"/line": ball, "/clock": Clock(_QUICK), "/stuck": Clock(_QUICK, stops_after=1.0), "/plain": Clock(_PLAIN)}
+    mounts = {
+        "/line": ball, "/clock": Clock(_QUICK), "/stuck": Clock(_QUICK, stops_after=1.0), "/plain": Clock(_PLAIN),
+        "/slow": Clock(_QUICK, fps=1),
+    }  # fmt: skip
     for path, factory in mounts.items():
         server.get_mount_points().add_factory(path, factory)
     if not server.attach(None):

@@ -153,6 +153,34 @@ def test_a_camera_that_dies_gives_no_signal_and_comes_back(
     assert (summary["losses"], summary["reconnects"], summary["restarts"]) == (1, 1, 0)
 
 
+def test_a_camera_that_falls_silent_but_stays_connected_has_no_signal_within_a_second(
+    root: Path, kind: str, start_stream: Start, write_engine: Write, tmp_path: Path
+) -> None:
+    port, pictures = free_port(), tmp_path / "pictures"
+    with CAMERAS[kind](root, port) as camera:
+        url = f"{kind}://127.0.0.1:{port}/clock"
+        stream = start_stream("--engine", write_engine(height=120, width=160), "--source", url, "--sink", pictures)
+        wait_until(lambda: len(list(pictures.glob("0*.png"))) > 20)
+        camera.send_signal(signal.SIGSTOP)
+        stopped = time.time()
+        wait_until(lambda: list(pictures.glob("no_signal*.png")))
+        camera.send_signal(signal.SIGCONT)
+        stream.send_signal(signal.SIGTERM)
+        finish(stream)
+    first = min(path.stat().st_mtime for path in pictures.glob("no_signal*.png"))
+    assert first - stopped < 1.5, "0.6 s, and a busy machine"
+
+
+def test_a_camera_of_one_frame_a_second_is_not_called_silent(
+    root: Path, kind: str, start_stream: Start, write_engine: Write
+) -> None:
+    port = free_port()
+    with CAMERAS[kind](root, port):
+        url, engine = f"{kind}://127.0.0.1:{port}/slow", write_engine(height=120, width=160)
+        summary = finish(start_stream("--engine", engine, "--source", url, "--sink", "null:", "--frames", "4"))
+    assert (summary["no_signal"], summary["losses"]) == (0, 0)
+
+
 def test_frames_are_as_old_as_their_age_says(root: Path, kind: str) -> None:
     port = free_port()
     taken = []

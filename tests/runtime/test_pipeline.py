@@ -166,7 +166,7 @@ def test_side_by_side_has_the_original_to_the_left() -> None:
 
 def test_a_silent_camera_shows_no_signal_within_a_second() -> None:
     album = Album()
-    pipeline, _ = run(SilentCamera(3, live=True), album, Mode(realtime=True, frames=100), seconds=0.001)
+    pipeline, _ = run(SilentCamera(5, live=True), album, Mode(realtime=True, frames=100), seconds=0.001)
     words = [mark.name == "no_signal" for mark in album.marks]
     assert words.count(True) == pipeline.no_signal >= 2
     first = words.index(True)

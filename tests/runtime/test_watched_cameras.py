@@ -14,6 +14,7 @@ from runtime.errors import SourceError
 from runtime.no_signal import draw_no_signal
 from runtime.sources import Shot, Watch
 from runtime.sources.freeze import FreezeWatch
+from runtime.sources.pace import Pace
 from runtime.sources.reconnect import FIRST_PAUSE_S, LONGEST_PAUSE_S, ReconnectingSource, pause_s
 from runtime.watchdog import Watchdog
 
@@ -209,3 +210,42 @@ def test_words_stand_out_and_a_banner_leaves_the_rest(shape: tuple[int, int, int
     assert changed.max() < 0.3 * shape[0]
     assert np.array_equal(marked[changed.max() + 1 :], picture[changed.max() + 1 :])
     assert marked[: changed.max()].max() > 0.8 * full
+
+
+def patience(gaps: list[float], is_triggered: bool = False) -> float:
+    pace, now = Pace(is_triggered), 0.0
+    pace.take(now, 0)
+    for gap in gaps:
+        now += gap
+        pace.take(now, 0)
+    return pace.patience_s
+
+
+@pytest.mark.parametrize(
+    ("gaps", "seconds"),
+    [
+        ([0.05] * 9, 0.5),  # 20 frames a second: within the second that is promised
+        ([1 / 3] * 9, 2.5 / 3),
+        ([1.0] * 9, 2.5),
+        ([0.0, 1.0], 2.5),  # the first two came in one burst
+        ([0.05] * 2, 2.5),  # nobody knows yet
+        ([60.0] * 9, 5.0),  # a frame a minute says little about now
+        ([0.05] * 6 + [3.0] + [0.05], 0.5),  # one hiccup is no pace
+        ([0.05] * 9 + [1.0, 1.0], 2.5),  # two are: it got dark
+        ([1.0] * 4 + [0.05] * 8, 0.5),
+    ],
+)
+def test_silence_is_judged_by_the_cameras_own_pace(gaps: list[float], seconds: float) -> None:
+    assert patience(gaps) == pytest.approx(seconds)
+    assert patience(gaps, is_triggered=True) == 0.5, "between two triggers the last picture is not now"
+
+
+def test_an_absence_is_no_pace() -> None:
+    pace = Pace()
+    pace.take(0.0, 0)
+    assert pace.patience_s == 2.5, "after one frame nobody knows"
+    pace.take(0.1, 0)
+    pace.take(0.2, 0)
+    for captured, losses in ((0.3, 0), (9.0, 1), (9.1, 1), (30.0, 2), (30.1, 2)):
+        pace.take(captured, losses)
+        assert pace.patience_s == 0.5
