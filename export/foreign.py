@@ -15,11 +15,13 @@ from torch import Tensor, nn
 
 from export.frame_graph import IMAGE, FrameGraph, PixelFormat, signature_of
 from export.parity import runner
+from export.reach import reach_of
 from export.source import Source
 from export.trace import OPSET, graph_from_torchscript, quiet_torch
 from runtime.errors import GraphError
 from runtime.manifest import file_sha256
 
+STRIDE = 32  # of a network that cannot be asked
 NEWEST_IR = 10  # what ONNX Runtime 1.20 and TensorRT 10 read
 
 
@@ -52,11 +54,12 @@ def foreign_onnx(path: Path, size: tuple[int, int], pixels: PixelFormat) -> Sour
         network = OnnxNetwork(model)
         reference = FrameGraph(network, channels, (IMAGE,) * len(model.graph.output), pixels)
         signature = signature_of(reference, size)
+        about = _describe(pixels) | reach_of(reference, size, (), STRIDE)
     except GraphError:
         raise
     except Exception as error:  # ONNX Runtime raises several unrelated types
         raise GraphError(f"{path} does not run on a {size[0]}x{size[1]} image: {_first_line(error)}") from error
-    return Source(model, reference, signature, "foreign", file_sha256(path), {"pixels": _describe(pixels)})
+    return Source(model, reference, signature, "foreign", file_sha256(path), about)
 
 
 def foreign_torchscript(path: Path, size: tuple[int, int], pixels: PixelFormat) -> Source:
@@ -85,7 +88,8 @@ def foreign_torchscript(path: Path, size: tuple[int, int], pixels: PixelFormat) 
     reference = FrameGraph(script, channels, (IMAGE,) * count, pixels)
     signature = signature_of(reference, size)
     network = graph_from_torchscript(script, torch.zeros(shape), str(path))
-    return Source(network, reference, signature, "foreign", file_sha256(path), {"pixels": _describe(pixels)})
+    about = _describe(pixels) | reach_of(reference, size, (), STRIDE)
+    return Source(network, reference, signature, "foreign", file_sha256(path), about)
 
 
 def _load(path: Path) -> onnx.ModelProto:
@@ -143,8 +147,8 @@ def _channels(pixels: PixelFormat) -> int:
     return 1 if pixels.colour == "gray" else 3
 
 
-def _describe(pixels: PixelFormat) -> str:
-    return f"{pixels.low:g}..{pixels.high:g} {pixels.colour} {pixels.layout}"
+def _describe(pixels: PixelFormat) -> dict[str, str]:
+    return {"pixels": f"{pixels.low:g}..{pixels.high:g} {pixels.colour} {pixels.layout}"}
 
 
 def _first_line(error: BaseException) -> str:

@@ -11,6 +11,7 @@ from onnx import ModelProto
 
 from export.frame_graph import FrameGraph, Signature, controls_at, signature_of
 from export.parity import Item
+from export.reach import reach_of
 from export.trace import graph_from_module
 from models.checkpoint import CheckpointInfo, load_system
 from models.compress.last_phase import TrainedRanges
@@ -91,7 +92,8 @@ class Trained:
         network = graph_from_module(part.module, tuple(example), signature.input_names, signature.output_names)
         return Source(
             network, reference, signature, self.info.system, self.info.sha256,
-            dict(part.decisions), type(self.system).task, self.info.ranges.get(name),
+            dict(part.decisions) | reach_of(reference, size, controls, part.multiple), type(self.system).task,
+            self.info.ranges.get(name),
         )  # fmt: skip
 
     def companion(self, name: str, size: tuple[int, int] | None, bits: int) -> Source:

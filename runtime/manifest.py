@@ -18,6 +18,8 @@ from runtime.errors import ManifestError
 SCHEMA = 1
 # "onnx" is a portable graph: it opens with whichever CPU backend is installed.
 PORTABLE = "onnx"
+# `decisions["reach"]` of an engine each of whose pixels depends on all of its frame; else a number of pixels.
+WHOLE_FRAME = "frame"
 
 
 @dataclass(frozen=True)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from collections import deque
 from collections.abc import Mapping
+from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 
 import cv2
@@ -16,7 +19,8 @@ from runtime.frames import Array
 from runtime.images import list_images, read_image, write_image
 from runtime.manifest import Control, ImagePort, Manifest
 from runtime.no_signal import draw_no_signal
-from runtime.tiling import TiledEngine, feathers
+from runtime.tile_layout import seam_of, spans
+from runtime.tiling import TiledEngine
 
 
 @pytest.mark.parametrize("mode", FITS)
@@ -45,15 +49,15 @@ class Doubling:
     depth = 2
     backend = "doubling"
 
-    def __init__(self, scale: int = 2, **fields: object) -> None:
-        port = ImagePort("frame", 32, 24, 3)
-        out = ImagePort("translated", 32 * scale, 24 * scale, 3)
+    def __init__(self, scale: int = 2, size: tuple[int, int] = (32, 24), **fields: object) -> None:
+        port = ImagePort("frame", *size, 3)
+        out = ImagePort("translated", size[0] * scale, size[1] * scale, 3)
         self.manifest = Manifest("d", {"engine": ""}, frame=port, translated=(out,), **fields)  # type: ignore[arg-type]
         self._scale = scale
         self._pending: deque[Array] = deque()
 
     def submit(self, inputs: Mapping[str, Array]) -> None:
-        assert inputs["frame"].shape == (1, 32, 24, 3)
+        assert inputs["frame"].shape == (1, *self.manifest.frame.shape)  # type: ignore[union-attr]
         assert len(self._pending) < self.depth
         self._pending.append(inputs["frame"])
 
@@ -66,22 +70,77 @@ class Doubling:
 
 @pytest.mark.parametrize("scale", [1, 2])
 @pytest.mark.parametrize("size", [(32, 24), (33, 25), (100, 200), (10, 10), (64, 20)])
-def test_tiles_of_a_local_engine_join_without_a_seam(scale: int, size: tuple[int, int]) -> None:
+@pytest.mark.parametrize("more", [{}, {"decisions": {"reach": "2", "stride": "4"}}])
+def test_tiles_of_a_local_engine_join_without_a_seam(
+    scale: int, size: tuple[int, int], more: dict[str, dict[str, str]]
+) -> None:
     frame = np.random.default_rng(1).integers(0, 256, (*size, 3), np.uint8)
-    tiled = TiledEngine(Doubling(scale))
+    tiled = TiledEngine(Doubling(scale, **more), list)  # type: ignore[arg-type]
     tiled.submit({"frame": frame[None]})
     whole = tiled.collect()["translated"][0]
     assert np.array_equal(whole, frame.repeat(scale, 0).repeat(scale, 1))
 
 
-@pytest.mark.parametrize(("length", "tile"), [(256, 256), (257, 256), (1080, 256), (1920, 256), (100, 33), (50, 8)])
-def test_feathers_cover_everything_and_add_up_to_one(length: int, tile: int) -> None:
-    total = np.zeros(length)
-    for start, weights in feathers(length, tile, 1):
-        assert 0 <= start <= length - tile
-        assert weights.min() > 0
-        total[start : start + tile] += weights
-    assert np.allclose(total, 1, atol=1e-6)
+@pytest.mark.parametrize(("length", "tile"), [(256, 256), (257, 256), (1080, 256), (1920, 256), (200, 66), (90, 40)])
+@pytest.mark.parametrize(("overlap", "margin", "stride"), [(0, 0, 1), (8, 0, 1), (20, 6, 4), (20, 0, 8)])
+@pytest.mark.parametrize("scale", [1, 2])
+def test_weights_cover_everything_add_up_to_one_and_leave_the_margins_out(
+    length: int, tile: int, overlap: int, margin: int, stride: int, scale: int
+) -> None:
+    made = spans(length, tile, scale, overlap, margin, stride)
+    total = np.zeros((length + tile) * scale)
+    for span in made:
+        assert span.start % stride == 0
+        total[span.start * scale : (span.start + tile) * scale] += span.weights
+    assert np.allclose(total[: length * scale], 1, atol=1e-6)
+    assert made[-1].start + tile - length < stride or len(made) == 1
+    for before, after in pairwise(made):
+        assert before.start + tile - after.start >= overlap
+        rim = margin * scale
+        assert rim == 0 or (before.weights[-rim:].max() == 0 and after.weights[:rim].max() == 0)
+
+
+def decided(**decisions: str) -> Manifest:
+    return replace(Doubling().manifest, frame=ImagePort("frame", 128, 160, 3), decisions=decisions)
+
+
+def test_what_the_manifest_says_decides_how_tiles_meet() -> None:
+    exact = seam_of(decided(reach="20", stride="4"))
+    assert (exact.margin, exact.overlaps, exact.stride, exact.warning) == (20, (48, 48), 4, "")
+    for decisions, why in (
+        ({"reach": "frame", "stride": "4"}, "depends on the whole frame, as with instance norm"),
+        ({"reach": "40", "stride": "4"}, "sees 40 to every side, too far for tiles so small; export it at a larger"),
+        ({}, "does not say how far its pixels see; export it again"),
+    ):
+        seam = seam_of(decided(**decisions))
+        assert (seam.margin, seam.overlaps) == (0, (16, 20))
+        assert seam.warning.startswith("d in tiles of 160×128 is not exact")
+        assert why in seam.warning
+
+
+def test_an_engine_whose_tiles_are_not_exact_is_named() -> None:
+    said: list[str] = []
+    TiledEngine(Doubling(decisions={"reach": "frame"}), said.append)
+    TiledEngine(Doubling(decisions={"reach": "1"}), said.append)
+    assert len(said) == 1
+    assert said[0].startswith("d in tiles of 24×32 is not exact, and tiles may differ in tone")
+
+
+@pytest.mark.parametrize("size", [(1080, 1920), (2160, 3840)])
+def test_memory_beside_a_frame_is_one_band_of_tiles(size: tuple[int, int]) -> None:
+    tiled = TiledEngine(Doubling(1, (256, 320), decisions={"reach": "2", "stride": "4"}))
+    frame = np.zeros((*size, 3), np.uint8)
+    tracemalloc.start()
+    try:
+        for _ in range(2):
+            tiled.submit({"frame": frame[None]})
+            picture = tiled.collect()["translated"][0]
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert picture.nbytes == frame.nbytes
+    band = 256 * (size[1] + 320) * 3 * 4
+    assert peak < frame.nbytes + band + 8_000_000, "a few tiles"
 
 
 def test_what_belongs_to_the_whole_frame_cannot_be_tiled() -> None:
