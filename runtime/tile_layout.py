@@ -95,4 +95,5 @@ def _ramp(side: int, fade: int, margin: int, index: int, count: int) -> Array:
         first = np.arange(side) + 1.0
     if index < count - 1:
         last = np.arange(side)[::-1] + 1.0
-    return np.clip((np.minimum(first, last) - margin) / max(1, fade), 0.0, 1.0)
+    weights: Array = np.clip((np.minimum(first, last) - margin) / max(1, fade), 0.0, 1.0)
+    return weights
