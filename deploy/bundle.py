@@ -27,7 +27,7 @@ EXAMPLE = "examples/bottling"
 SHOWN = "degraded.mp4"  # what the installation is tried with
 _PIN = re.compile(r"(\S+==[^;\s]+)(?:; python_version (<|>=) '3\.(\d+)')?")
 _CORE = ("numpy", "opencv-python-headless", "av")
-_BEFORE_311 = ("exceptiongroup",)  # pip judges the conditions of requirements by the Python that runs it
+_BEFORE_311 = ("exceptiongroup", "tomli")  # pip judges the conditions of requirements by the Python that runs it
 _SERVICES = (
     "starlette", "uvicorn", "websockets", "prometheus-client", "cryptography", "pillow",
     "pydicom", "pynetdicom", "python-gdcm", "dicom-anonymizer",
@@ -86,7 +86,7 @@ def bundle(name: str, out: Path, engines: list[Path], services: bool, python: st
     try:
         pins = _write_pins(partial / "pins.txt", version)
         wanted = [*_CORE, *(_SERVICES if services else ()), *target.backend]
-        if services and int(version.split(".")[1]) < 11:
+        if int(version.split(".")[1]) < 11:
             wanted += _BEFORE_311
         _fetch(wanted, partial / "wheels", target, version, pins)
         if target.unpinned:
