@@ -57,7 +57,7 @@ TARGETS = {
     ),
     "orin-jp6": Target(
         "aarch64", 35, ("openvino", "onnx", "tqdm"), ("cyclegan_fp16.onnx", "cyclegan_int8.onnx"), python="3.10",
-        unpinned=("cuda-bindings>=12.8,<13",),
+        unpinned=("cuda-bindings>=12.8,<13", "cuda-pathfinder>=1.1"),
         missing=(
             "TensorRT 10.3 and its Python module: they are JetPack 6's own (apt: python3-libnvinfer), and the\n"
             "environment sees the system's packages. A plan is built on the device, without a network:\n"
