@@ -14,7 +14,7 @@
 # (/etc/inloco/*.env, /var/lib/inloco) is never removed.
 set -eu
 PACKAGES='runtime export calibration' # what runs engines, and what builds them on the device
-UNITS='inloco-stream@.service inloco-serve@.service inloco-dicom@.service'
+UNITS='inloco-stream@.service inloco-streams@.service inloco-serve@.service inloco-dicom@.service'
 
 die() {
     printf 'error: %s\n' "$*" >&2

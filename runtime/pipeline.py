@@ -161,7 +161,7 @@ class Pipeline:
             if shot is None:
                 return False
             frame = self._stages.prepare(shot.frame)
-        except FrameError as error:
+        except (FrameError, MemoryError) as error:
             if not self._live or (shot is not None and self.captured == self.refused):
                 raise  # a damaged file; an engine that is not for this camera
             self._refuse(error)
@@ -173,12 +173,12 @@ class Pipeline:
         self.captured += taken
         return taken
 
-    def _refuse(self, error: FrameError) -> None:
+    def _refuse(self, error: FrameError | MemoryError) -> None:
         """Leave out one frame of a camera; where none follows that can be shown, there is soon no signal."""
         self.captured += 1
         self.refused += 1
         if self.refused & (self.refused - 1) == 0:  # 1, 2, 4, …: a camera that sends rubbish must not fill the disk
-            log.warning("refused (%d so far): %s", self.refused, error)
+            log.warning("refused %d: %s", self.refused, str(error) or "there is no memory for it")
 
     def _translate(self) -> None:
         engine = self._engine = self._stages.open_engine()
