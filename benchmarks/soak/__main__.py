@@ -60,7 +60,7 @@ def soak(engine: Path, seconds: float, seed: int, progress: bool = False) -> Out
         rig = Rig(engine, Path(folder))
         try:
             _harm(rig, dice, outcome, seconds, progress)
-            time.sleep(1.0)
+            rig.quiet()
             summary, took_s = rig.end()
             _judge(rig, outcome, summary, took_s)
         finally:
@@ -95,14 +95,13 @@ def _judge(rig: Rig, outcome: Outcome, summary: dict[str, Any], took_s: float) -
     counted = {name: summary[name] for name in ("captured", "frames", "dropped", "refused", "unfinished")}
     camera = {name: summary[name] for name in ("losses", "reconnects", "restarts", "no_signal", "missed")}
     seen = json.loads((rig.folder / "seen.json").read_text())
-    rss = [mib for _, mib in rig.heard.rss]
+    rss = [mib for _, mib in rig.heard.rss if mib]
     settled = rss[int(len(rss) * _SETTLING) :]
     growth = median(settled[-len(settled) // 4 :]) - median(settled[: len(settled) // 4])
     minutes = (rig.heard.rss[-1][0] - rig.heard.rss[0][0]) / 60
     outcome.facts = {
         **counted, **camera, **seen, "end_s": round(took_s, 2), "minutes": round(minutes, 2),
-        "rss_mib": {"settled": round(median(settled[: len(settled) // 4]), 1), "most": round(max(rss), 1),
-                    "last": round(rss[-1], 1), "growth": round(growth, 1)},
+        "rss_mib": {"settled": round(median(settled[: len(settled) // 4]), 1), "most": round(max(rss), 1), "growth": round(growth, 1)},
         "longest_silence_s": round(rig.heard.longest_silence_s, 2),
     }  # fmt: skip
     accounted = counted["frames"] + counted["dropped"] + counted["refused"]

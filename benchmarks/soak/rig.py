@@ -19,6 +19,7 @@ from typing import Any
 
 _ROOT = Path(__file__).resolve().parents[2]
 _START_S = 180.0
+_QUIET_S = 5.0  # two of the stream's reports
 _FRAMES = re.compile(r"STATUS=(\d+) frames")
 
 
@@ -114,6 +115,15 @@ class Rig:
                 raise TimeoutError(f"{fact}: {self.said()}")
             time.sleep(0.05)
         return time.monotonic() - begun
+
+    def quiet(self) -> None:
+        """Pull the camera's plug, and wait until what was on its way has come through."""
+        self.kill_camera()
+        since, frames = time.monotonic(), -1
+        while time.monotonic() - since < _QUIET_S:
+            if frames != self.heard.frames:
+                since, frames = time.monotonic(), self.heard.frames
+            time.sleep(0.1)
 
     def said(self) -> str:
         """The stream's standard error so far."""
