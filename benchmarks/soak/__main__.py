@@ -97,11 +97,12 @@ def _judge(rig: Rig, outcome: Outcome, summary: dict[str, Any], took_s: float) -
     seen = json.loads((rig.folder / "seen.json").read_text())
     rss = [mib for _, mib in rig.heard.rss if mib]
     settled = rss[int(len(rss) * _SETTLING) :]
-    growth = median(settled[-len(settled) // 4 :]) - median(settled[: len(settled) // 4])
+    first = median(settled[: len(settled) // 4])
+    growth = median(settled[-len(settled) // 4 :]) - first
     minutes = (rig.heard.rss[-1][0] - rig.heard.rss[0][0]) / 60
     outcome.facts = {
         **counted, **camera, **seen, "end_s": round(took_s, 2), "minutes": round(minutes, 2),
-        "rss_mib": {"settled": round(median(settled[: len(settled) // 4]), 1), "most": round(max(rss), 1), "growth": round(growth, 1)},
+        "rss_mib": {"settled": round(first, 1), "most": round(max(rss), 1), "growth": round(growth, 1)},
         "longest_silence_s": round(rig.heard.longest_silence_s, 2),
     }  # fmt: skip
     accounted = counted["frames"] + counted["dropped"] + counted["refused"]
