@@ -187,7 +187,7 @@ def as_text(found: dict[str, Any]) -> str:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Measure and print."""
-    plan = Plan(seconds=6.0, rounds=7)
+    plan = Plan(seconds=8.0, rounds=32)  # short turns: what disturbs one subject disturbs the next
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks.efficiency", description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,

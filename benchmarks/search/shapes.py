@@ -6,7 +6,7 @@ Nothing here needs torch: a device that times probes has none.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 WIDTHS = (32, 48, 64, 96, 128)  # multiples of 16: others lose 10 to 25 % in INT8
@@ -38,12 +38,9 @@ class Shape:
     @property
     def settings(self) -> dict[str, Any]:
         """As in a recipe."""
-        return {"generator": "compact", **asdict(self)}
-
-    @property
-    def family(self) -> tuple[int, ...]:
-        """All but the depths."""
-        return self.width, self.deep_width, self.stem, self.head
+        ends = {"stem_kernel": self.stem, "head_kernel": self.head}
+        depths = {"blocks": self.blocks, "deep_width": self.deep_width, "deep_blocks": self.deep_blocks}
+        return {"generator": "compact", "width": self.width, **depths, **ends}
 
     @property
     def parts(self) -> dict[str, float]:

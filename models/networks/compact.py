@@ -53,26 +53,35 @@ class CompactGenerator(nn.Module):
     `branched` trains every 3×3 of the residual blocks as three branches that fold into one (models/blocks/
     branched_conv.py). `tone_norm` puts an instance norm behind the stem and one before the head, and nowhere else: what
     the student of a teacher full of instance norms needs to know of the whole picture, at a tenth of their cost.
+    `stem_kernel` 8 lets the stem's patches overlap; `head_kernel` 5 lets neighbouring blocks of sub-pixels see more of
+    each other.
 
     Raises:
-        ConfigError: `skip_pool` is not 1 or 4.
+        ConfigError: `skip_pool` is not 1 or 4, the stem's kernel odd or below 4, or the head's even.
     """
 
     def __init__(
         self, channels_in: int = 3, channels_out: int = 3, *, width: int = 64, blocks: int = 6,
         deep_width: int = 0, deep_blocks: int = 0, norm_kind: str = "none", skip: bool = False,
-        skip_pool: int = 1, branched: bool = False, tone_norm: bool = False,
+        skip_pool: int = 1, branched: bool = False, tone_norm: bool = False, stem_kernel: int = SCALE,
+        head_kernel: int = 3,
     ) -> None:  # fmt: skip
         super().__init__()
         if skip_pool not in (1, SCALE):
             raise ConfigError(f"skip_pool = {skip_pool}: the skip takes the input (1) or its means ({SCALE})")
+        if stem_kernel < SCALE or stem_kernel % 2 or head_kernel < 1 or not head_kernel % 2:
+            raise ConfigError(
+                f"stem_kernel = {stem_kernel}, head_kernel = {head_kernel}: the stem's is even and at least {SCALE}, "
+                "the head's is odd"
+            )
         self.skip, self.skip_pool = skip, skip_pool
         if skip:
             self.gain = nn.Parameter(torch.ones(1, channels_out, 1, 1))
             self.offset = nn.Parameter(torch.zeros(1, channels_out, 1, 1))
             self.enlarge = BilinearShuffle(channels_out) if skip_pool > 1 else nn.Identity()
         tone = [nn.InstanceNorm2d(width, affine=True)] if tone_norm else []
-        self.stem = nn.Sequential(nn.Conv2d(channels_in, width, SCALE, stride=SCALE), *tone, nn.LeakyReLU(SLOPE))
+        stem = nn.Conv2d(channels_in, width, stem_kernel, SCALE, padding=(stem_kernel - SCALE) // 2)
+        self.stem = nn.Sequential(stem, *tone, nn.LeakyReLU(SLOPE))
         half = blocks // 2 if deep_blocks else blocks
         body: list[nn.Module] = [CompactBlock(width, norm_kind, branched) for _ in range(half)]
         if deep_blocks:
@@ -81,7 +90,8 @@ class CompactGenerator(nn.Module):
             body += [CompactBlock(width, norm_kind, branched) for _ in range(blocks - half)]
         body += [nn.InstanceNorm2d(width, affine=True)] if tone_norm else []
         self.body = nn.Sequential(*body)
-        self.head = nn.Sequential(nn.Conv2d(width, channels_out * SCALE**2, 3, padding=1), nn.PixelShuffle(SCALE))
+        head = nn.Conv2d(width, channels_out * SCALE**2, head_kernel, padding=head_kernel // 2)
+        self.head = nn.Sequential(head, nn.PixelShuffle(SCALE))
         self._initialise()
 
     def forward(self, x: Tensor) -> Tensor:

@@ -30,6 +30,8 @@ class GeneratorConfig:
     skip_pool: int = 1  # … of the input's n×n means, for noisy inputs
     branched: bool = False  # compact only: 3×3 convolutions trained as three branches, folded when they ship
     tone_norm: bool = False  # compact only: instance norm behind the stem and before the head
+    stem_kernel: int = 4  # compact only: 8 = overlapping patches
+    head_kernel: int = 3  # compact only
     channels: int = 3  # of both domains: 3 = colour, 1 = gray
 
 
@@ -37,7 +39,7 @@ def _compact(cfg: GeneratorConfig) -> nn.Module:
     return CompactGenerator(
         cfg.channels, cfg.channels, width=cfg.width, blocks=cfg.blocks, deep_width=cfg.deep_width,
         deep_blocks=cfg.deep_blocks, norm_kind=cfg.norm, skip=cfg.skip, skip_pool=cfg.skip_pool,
-        branched=cfg.branched, tone_norm=cfg.tone_norm,
+        branched=cfg.branched, tone_norm=cfg.tone_norm, stem_kernel=cfg.stem_kernel, head_kernel=cfg.head_kernel,
     )  # fmt: skip
 
 
