@@ -19,7 +19,7 @@ from benchmarks.search.teacher import Lessons
 from calibration import quantize
 from calibration.fidelity import psnr, ssim
 from export import onnx as export
-from models.recipe import Recipe, make_recipe
+from models.recipe import Recipe, make_recipe, read_recipe
 from models.train import train
 from runtime.engine import infer, open_engine
 from runtime.errors import GateError
@@ -84,7 +84,8 @@ def make_student(
 ) -> Student:
     """Train, export, quantise and judge; `given`: the lessons, the engine's size (H, W) and its channels."""
     lessons, size, channels = given
-    recipe = student_recipe(shape, lessons, channels, training)
+    begun = folder / "recipe.toml"  # of a search that was stopped: its length stays
+    recipe = read_recipe(begun) if begun.is_file() else student_recipe(shape, lessons, channels, training)
     train(recipe, folder)
     graph, engine = folder / "student.onnx", folder / "student_int8.onnx"
     with contextlib.redirect_stdout(io.StringIO()) as said:
