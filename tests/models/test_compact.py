@@ -71,6 +71,19 @@ def test_its_size_follows_from_width_and_depth() -> None:
     assert sum(p.numel() for p in made.parameters()) == sum(i * o * k + o for i, o, k in conv)
 
 
+def test_an_overlapping_stem_and_a_wider_head_keep_the_size(image: Tensor) -> None:
+    made = generator(stem_kernel=8, head_kernel=5, deep_blocks=1)
+    assert made(image).shape == image.shape
+    assert made.stem[0].kernel_size == (8, 8)
+    assert made.head[0].kernel_size == (5, 5)
+
+
+@pytest.mark.parametrize("kernels", [{"stem_kernel": 5}, {"stem_kernel": 2}, {"head_kernel": 4}])
+def test_kernels_that_would_shift_the_picture_are_refused(kernels: dict[str, int]) -> None:
+    with pytest.raises(ConfigError, match="the stem's is even"):
+        generator(**kernels)
+
+
 def test_a_skip_of_another_scale_is_refused() -> None:
     with pytest.raises(ConfigError, match="skip_pool = 2"):
         CompactGenerator(skip=True, skip_pool=2)
