@@ -66,7 +66,8 @@ def student_recipe(shape: Shape, lessons: Lessons, channels: int, training: Trai
     if training.perception_weights:
         terms |= {"lambda_unit": 1.0, "perception_weights": training.perception_weights}
     values = {
-        "system": SYSTEM, "data_a": str(lessons.images), "data_b": str(lessons.answers), "channels": channels,
+        "system": SYSTEM, "data_a": str(lessons.images), "data_b": str(lessons.answers), "least_images": 1,
+        "channels": channels,
         "size": training.crop, "load_size": 0, "flip": False, "batch": training.batch, "seed": training.seed,
         "ema": 0.99, "lr": 1e-3, "qat_after": training.qat_after, "norm": "none", "branched": True,
         "total_kimg": training.kimg or 1.0, "save_every_kimg": 1e6, "grid_every_kimg": 1e6,

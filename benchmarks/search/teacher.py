@@ -12,7 +12,8 @@ import cv2
 from tqdm import tqdm
 
 from export import onnx as export
-from models.data.amount import check_amount
+from models.data.enough import judge_amount
+from models.data.places import DataConfig
 from runtime.controls import default_value
 from runtime.engine import infer, open_engine
 from runtime.errors import EngineError
@@ -80,7 +81,7 @@ def ask(engine_path: Path, data: Path, folder: Path) -> tuple[Lessons, str]:
     """
     where = data / "trainA" if (data / "trainA").is_dir() else data
     paths = list_images(where)
-    warning = check_amount(len(paths), str(where))
+    warning = judge_amount(len(paths), DataConfig.least_images)
     places = {name: folder / name for name in ("images", "answers", "held_images", "held_answers", "frames")}
     for place in places.values():
         place.mkdir(parents=True, exist_ok=True)

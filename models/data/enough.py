@@ -19,13 +19,18 @@ def check_enough(dataset: Dataset, cfg: DataConfig) -> None:
     count = getattr(dataset, "fewest", None)
     if count is None:
         return
-    if count < cfg.least_images:
-        raise DataError(
-            f"{count} images of a domain are too few to learn it from; give at least {cfg.least_images}, or set "
-            f"least_images={count} if you mean it"
-        )
+    if warning := judge_amount(count, cfg.least_images, f", or set least_images={count} if you mean it"):
+        print(f"warning: {warning}", file=sys.stderr)
+
+
+def judge_amount(count: int, least: int, otherwise: str = "") -> str:
+    """A warning for the user where a domain has few images, "" where it has enough.
+
+    Raises:
+        DataError: it has fewer than `least`; `otherwise` ends the sentence with another way out.
+    """
+    if count < least:
+        raise DataError(f"{count} images of a domain are too few to learn it from; give at least {least}{otherwise}")
     if count < FEW:
-        print(
-            f"warning: with {count} images of a domain the critic will memorise them; see docs/limited_data.md",
-            file=sys.stderr,
-        )
+        return f"with {count} images of a domain the networks will memorise them; see docs/limited_data.md"
+    return ""
