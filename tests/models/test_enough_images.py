@@ -55,7 +55,7 @@ def test_seven_images_of_one_domain_are_refused_before_anything_is_written(
 
 def test_eight_to_forty_nine_are_warned_of(run: Callable[..., int], capsys: pytest.CaptureFixture[str]) -> None:
     assert run((49, 60)) == 0
-    assert "warning: with 49 images of a domain the critic will memorise them" in capsys.readouterr().err
+    assert "warning: with 49 images of a domain the networks will memorise them" in capsys.readouterr().err
 
 
 def test_fifty_pass_in_silence(run: Callable[..., int], capsys: pytest.CaptureFixture[str]) -> None:
