@@ -135,7 +135,7 @@ def make_candidate(model: ModelProto, data: Data, settings: Settings) -> tuple[C
     if settings.precision == "fp16":
         return fp16_candidate(model, data.calibration, settings.quiet), "casts"
     if settings.trained is not None:
-        return trained_candidate(model, settings.trained, data.calibration, settings.quiet), "trained"
+        return trained_candidate(model, settings.trained), "trained"
     measured = measure_int8(model, settings.policy, data.calibration, settings.quiet)
     frames = data.calibration if settings.correct_biases else None
     if settings.method != "auto":

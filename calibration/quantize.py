@@ -34,10 +34,11 @@ SUSPECTS_SHOWN = 10
 def new_manifest(manifest: Manifest, outcome: Outcome, settings: Settings, graph: Path) -> Manifest:
     """The manifest of the written graph, but for the hashes of what is written."""
     decisions = {"calibration_method": outcome.method, "kept_layers": ", ".join(outcome.kept)}
+    higher = "fp16" if settings.trained is None else "fp32"
     if settings.precision == "int8":
         decisions |= {
-            "ends": "int8" if settings.policy.ends else "fp16",
-            "transposed": "int8" if settings.policy.transposed else "fp16",
+            "ends": "int8" if settings.policy.ends else higher,
+            "transposed": "int8" if settings.policy.transposed else higher,
             "weight_bits": str(settings.policy.weight_bits),
             "bias_correction": "on" if settings.correct_biases else "off",
         }
