@@ -18,11 +18,13 @@ from torch import Tensor, nn
 from models.checkpoint import load_system, save_checkpoint, shipped_weights
 from models.compress.distillation import Distillation
 from models.compress.gated import GatedGenerator
+from models.compress.teacher import Pixels
 from models.data.batches import OneImage, TwoImages
 from models.errors import ConfigError
 from models.networks.pretrained import squeezenet_features
 from models.recipe import make_recipe
-from models.registry import COMPRESSIONS, SYSTEMS, system_class
+from models.registry import COMPRESSIONS, SYSTEMS, build_system, system_class
+from models.system import Clock
 from models.trainer import Trainer
 
 Train = Callable[..., Trainer]
@@ -137,6 +139,31 @@ def test_a_student_learns_from_every_kind_of_teacher(name: str, kind: str, train
     assert (fingerprint(system.teacher) == teacher) == ("on-line" not in kind)
     rows = trainer.samples()
     assert rows["student"].shape == rows["teacher"].shape == (2, 3, 32, 32)
+
+
+@pytest.mark.parametrize("name", COMPRESSIONS)
+def test_every_method_follows_a_module_that_was_never_ours(name: str, squeezenet: Path) -> None:
+    known = {field.name for field in fields(system_class(name).config)}
+    settings = {k: tuple(v) if isinstance(v, list) else v for k, v in TINY.items() if k in known}
+    torch.manual_seed(0)
+    system = build_system(name, settings | {"perception_weights": str(squeezenet)})
+    assert isinstance(system, Distillation)
+    foreign = Pixels(Foreign(), 0, 255, "bgr")
+    system.teach(foreign)
+    batch, before = OneImage(torch.rand(2, 3, 32, 32) * 2 - 1), fingerprint(foreign)
+    system.prepare(batch)
+    system.train()
+    optimizers = {network: system.optimizer(network) for phase in system.phases() for network in phase.updates}
+    for step in range(2):
+        for phase in system.phases():
+            losses = phase.losses(batch, Clock(step, 0.0, 1.0))
+            parameters = [p for network in phase.updates for p in network.parameters() if p.requires_grad]
+            torch.autograd.backward(torch.stack(list(losses.values())).sum(), inputs=parameters)
+            for network in phase.updates:
+                optimizers[network].step()
+                optimizers[network].zero_grad()
+            assert all(torch.isfinite(loss) for loss in losses.values()), (phase.name, losses)
+    assert fingerprint(foreign) == before
 
 
 @pytest.mark.parametrize("name", COMPRESSIONS)
