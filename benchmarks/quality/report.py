@@ -19,8 +19,8 @@ Facts = dict[str, Any]
 
 _ARROWS = {"high": " ↑", "low": " ↓", "": ""}
 _SHOTS = (
-    "<style>.shots img { display: block; image-rendering: pixelated; }"
-    " .shots td { font-size: 13px; vertical-align: top; }</style>"
+    "<style>.shots img { display: block; }"
+    " .shots td { font-size: 13px; vertical-align: top; text-align: left; }</style>"
 )
 
 

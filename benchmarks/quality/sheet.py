@@ -18,6 +18,7 @@ from runtime.frames import Array, Frame, to_8bit
 WORST = 3  # rows for a figure
 DRAWS = 6  # shown of one source
 WIDEST = 400  # px, of a picture in the page
+_ROW = 1080  # px, of a row in the page, which shows it without scrolling
 _GRID_WIDEST = 320  # px, of a picture in grid.jpg
 _LABEL = 22  # px
 _LABELLED = 120  # px; no text fits above narrower pictures
@@ -68,8 +69,8 @@ def least_varied(figure: Figure, column: Column) -> str:
 
 
 def _line(title: str, row: Mapping[str, Frame]) -> str:
-    width = min(WIDEST, max(frame.shape[1] for frame in row.values()))
-    cells = [f"<td>{_image(frame, width)}<br>{escape(caption)}" for caption, frame in row.items()]
+    width = min(WIDEST, _ROW // len(row), max(frame.shape[1] for frame in row.values()))
+    cells = [f"<td>{_image(frame, width)}{escape(caption)}" for caption, frame in row.items()]
     return f"<tr><td>{escape(title)}{''.join(cells)}"
 
 
