@@ -206,6 +206,7 @@ def test_anchors_are_means_that_forget_without_the_bias_of_their_beginning() -> 
 def test_lecam_in_training_is_the_term_on_the_critics_own_logits(tiny_trainer: MakeTrainer) -> None:
     """The first step's anchors are that step's means."""
     trainer = tiny_trainer("pix2pix", augment="", lecam=0.5, generator="compact", norm="none", size=32, critic_field=16)
+    trainer.system.augment = trainer.limited.before_critics(no_augment)
     batch = next(trainer.batches())
     with witnessed() as verdicts, torch.no_grad():
         losses = trainer.phases[0].losses(batch, trainer.clock)
