@@ -8,6 +8,8 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
+import numpy as np
+
 from runtime import sinks, sources
 from runtime.control_board import ControlBoard
 from runtime.engine import BACKENDS, Engine, open_engine
@@ -104,6 +106,7 @@ def assemble(
         open_engine=_opening(options, plan, watch, options.hang_s if realtime else 0.0, shared),
         sink=sink or sinks.open_sink(options.sink),
         controls=board.values,
+        blank=_blank(manifest, options),
         recorder=recorder,
     )
     if plan is not None:
@@ -119,6 +122,14 @@ def _controls(
     """Of a ladder, whose frames come at their own size: controls that depend on a frame get it as the engines do."""
     placed = any(control.kind in OF_A_PLACE for control in board.controls)
     return board.values(seen(frame) if placed else frame, name)
+
+
+def _blank(manifest: Manifest, options: StreamOptions) -> Frame | None:
+    """As large as what the sink gets; of tiles that is not known before there is a frame."""
+    if options.fit == TILE:
+        return None
+    height, width, channels = manifest.translated[0].shape
+    return np.zeros((height, width * 2 if options.compare else width, channels), manifest.translated[0].dtype)
 
 
 def _plan(options: StreamOptions, realtime: bool) -> LadderPlan | None:

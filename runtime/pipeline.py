@@ -58,7 +58,7 @@ class Pipeline:
         self._outbox: Mailbox[Item] = Mailbox(capacity, mode.realtime)
         self._delivered = Event()
         self._error: BaseException | None = None
-        self._live = False
+        self._live: bool | None = None  # whether the source is a camera, once it is open
         self._engine: Engine | None = None
         self._lost = 0  # frames inside an engine that hung
         self._broken_off = 0  # frames inside a sink that failed, or that came to it too late
@@ -68,7 +68,7 @@ class Pipeline:
         self._pace = Pace()
         self._threads: list[Thread] = []
         self._last_translated = 0.0
-        self._last_picture: Frame | None = None
+        self._last_picture = stages.blank
 
     @property
     def dropped(self) -> int:
@@ -216,7 +216,7 @@ class Pipeline:
         sink = self._stages.sink
         try:
             while not self._outbox.finished:
-                item = self._outbox.get(self._look_s() if self._live else None)
+                item = self._outbox.get(None if self._live is False else self._look_s())
                 if item is not None:
                     self._deliver_one(sink, item)
                 elif words := self.silence():

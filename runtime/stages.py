@@ -27,6 +27,7 @@ class Stages:
     # The engine's inputs beside the frame; asked for before each, with the frame and the name of its file.
     controls: Callable[[Frame, str], Mapping[str, Array]] = lambda frame, name: {}
     original: Callable[[Frame], Frame] = lambda frame: frame  # what stands beside the translated frame (Mode.compare)
+    blank: Frame | None = None  # as large as its pictures, for words before the first; None: they wait for it
     ladder: Ladder | None = None  # judges every delivered frame
     recorder: Recorder | None = None  # is offered what the sink gets, and the original; the caller closes it
 

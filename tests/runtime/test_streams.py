@@ -180,6 +180,11 @@ def pictures(folder: Path) -> int:
     return len(list(folder.iterdir())) if folder.is_dir() else 0
 
 
+def words(folder: Path) -> int:
+    """Pictures that say NO SIGNAL."""
+    return len(list(folder.glob("*no_signal*"))) if folder.is_dir() else 0
+
+
 def wait_for(condition: Callable[[], bool], process: subprocess.Popen[str]) -> None:
     deadline = time.monotonic() + PATIENCE_S
     while not condition():
@@ -210,18 +215,18 @@ def test_a_lost_camera_is_its_streams_own_affair_and_a_signal_ends_all_well(
     lost, steady = tmp_path / "lost", tmp_path / "steady"
     with start(root, path) as process:
         try:
-            wait_for(lambda: pictures(steady) > 10, process)
-            assert pictures(lost) == 0
+            wait_for(lambda: pictures(steady) > 10 and words(lost) > 0, process)
+            assert pictures(lost) == words(lost)
             first = camera(unused_port)
-            wait_for(lambda: pictures(lost) > 5, process)
+            wait_for(lambda: pictures(lost) > words(lost) + 5, process)
             first.kill()
             first.wait()
-            before = pictures(steady)
-            wait_for(lambda: any("no_signal" in found.name for found in lost.iterdir()), process)
+            before, said = pictures(steady), words(lost)
+            wait_for(lambda: words(lost) > said, process)
             wait_for(lambda: pictures(steady) > before + 10, process)
             camera(unused_port)
-            shown = pictures(lost)
-            wait_for(lambda: pictures(lost) > shown + 5, process)
+            shown = pictures(lost) - words(lost)
+            wait_for(lambda: pictures(lost) - words(lost) > shown + 5, process)
             process.send_signal(signal.SIGTERM)
             output, errors = process.communicate(timeout=PATIENCE_S)
         finally:
