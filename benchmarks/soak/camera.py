@@ -61,7 +61,7 @@ def serve(port: int) -> None:
     Thread(target=server.serve_forever, daemon=True).start()
     print(server.server_port, flush=True)
     dice = random.Random(port)
+    huge = cv2.imencode(".jpg", np.zeros((*_HUGE, 3), np.uint8))[1].tobytes()
     for line in sys.stdin:
         order, count = line.split()
-        huge = cv2.imencode(".jpg", np.zeros((*_HUGE, 3), np.uint8))[1].tobytes() if order == "huge" else b""
-        _ORDERS.extend(huge or broken(dice) for _ in range(int(count)))
+        _ORDERS.extend(huge if order == "huge" else broken(dice) for _ in range(int(count)))

@@ -13,7 +13,7 @@ from av.error import FFmpegError, InvalidDataError
 from av.video.reformatter import VideoReformatter
 
 from runtime.chroma import EXACT
-from runtime.errors import SourceError
+from runtime.errors import FrameError, SourceError
 from runtime.frames import Frame
 from runtime.manifest import ImagePort
 from runtime.sources.source import without_password
@@ -105,9 +105,13 @@ class Decoder:
             del self._arrivals[next(iter(self._arrivals))]
 
     def to_frame(self, picture: av.VideoFrame) -> Frame:
-        """(H, W, C) in the channels and type that the engine takes."""
+        """(H, W, C) in the channels and type that the engine takes. Raises FrameError, as where memory runs out."""
         name = PIXEL_FORMATS[self._port.channels, self._port.dtype]
-        pixels = self._reformatter.reformat(picture, format=name, interpolation=EXACT).to_ndarray()
+        try:
+            pixels = self._reformatter.reformat(picture, format=name, interpolation=EXACT).to_ndarray()
+        except (FFmpegError, OSError, MemoryError) as error:
+            size = f"{picture.width}x{picture.height}"
+            raise FrameError(f"a frame of {size} cannot be converted ({reason(error) or 'no memory'})") from error
         return pixels if pixels.ndim == 3 else pixels[:, :, None]
 
     def close(self) -> None:

@@ -33,6 +33,7 @@ class ReconnectingSource:
         self._freeze = FreezeWatch(watch.frozen_after_s)
         self._was_frozen = False
         self._number: int | None = None  # the camera's own, of the frame before
+        self._attempts, self._lost_at = 0, 0.0  # since it was lost; a frame that is refused does not bring it back
         self._reader: Reader | None = None
         try:
             self._reader = self._open()
@@ -50,19 +51,20 @@ class ReconnectingSource:
 
         Raises SourceError when the camera hung so often that only another process can help.
         """
-        attempt, lost = 0, monotonic()
         while not self._watch.stopping.is_set():
             try:
                 self._reader = self._reader or self._open()
                 shot = self._reader.read()
             except SourceError as error:
-                self._lose(error, attempt)
-                self._watch.stopping.wait(pause_s(attempt))
-                attempt += 1
+                self._lose(error)
+                self._watch.stopping.wait(pause_s(self._attempts))
+                self._attempts += 1
                 continue
-            if attempt and shot is not None:
+            if self._attempts and shot is not None:
+                away_s = monotonic() - self._lost_at
+                log.warning("%s is back after %.1f s, %d attempts", self._name, away_s, self._attempts)
                 self._watch.reconnects += 1
-                log.warning("%s is back after %.1f s, %d attempts", self._name, monotonic() - lost, attempt)
+                self._attempts = 0
             return shot and self._inspect(shot)
         return None
 
@@ -80,9 +82,10 @@ class ReconnectingSource:
             raise
         return reader
 
-    def _lose(self, error: SourceError, attempt: int) -> None:
+    def _lose(self, error: SourceError) -> None:
         self._watch.turns += 1
-        if attempt == 0:
+        if self._attempts == 0:
+            self._lost_at = monotonic()
             self._watch.losses += 1
             log.warning("%s", error)
         reader, self._reader = self._reader, None
