@@ -228,7 +228,7 @@ def test_the_command_finds_a_student_for_a_device_s_table(
     teacher = write_engine("teacher.plan", 32, 40)
     tables.write_table(made_up_table((32, 40)), tmp_path / "device.json")
     given = ["--teacher", str(teacher), "--data", str(pictures(24)), "--device", str(tmp_path / "device.json")]
-    few = ["--train", "1", "--kimg", "0.5", "--crop", "16"]
+    few = ["--train", "1", "--kimg", "0.17", "--qat-after", "0.2", "--crop", "16"]
     assert command.main([*given, *few, "--budget", "1.2ms", "--out", str(tmp_path / "found")]) == 0
     facts = json.loads((tmp_path / "found" / "search.json").read_text(encoding="utf-8"))
     (student,) = facts["students"]
