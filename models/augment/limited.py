@@ -31,6 +31,7 @@ from models.recipe import TrainConfig
 from models.system import Batch, Clock, Losses, Phase, System
 
 SHARE = 1 / 50  # of a training, in which p could go from 0 to 1: the paper's 500 of 25 000 kimg
+SETS_WEIGHTS = ("tuigan",)  # while losses are computed: autograd refuses a second run before the backward pass
 Mean = Callable[[Tensor], Tensor]  # over all processes
 
 
@@ -53,7 +54,10 @@ class LimitedData:
         self.scripts = rehearse(self.system, batch)
         label = getattr(batch, "label", None)
         labelled = label is not None and label.ndim < 3  # of whole pictures; a map of classes is another matter
-        if reason := refusal(self.cfg, self.scripts, labelled, bool(self._ways())):
+        reason = refusal(self.cfg, self.scripts, labelled, bool(self._ways()))
+        if not reason and self.cfg.consistent and self.cfg.system in SETS_WEIGHTS:
+            reason = "it sets weights as a scale begins, so its phases cannot be run twice in a step (consistency)"
+        if reason:
             raise ConfigError(f"limited-data switches do not suit {self.cfg.system}: {reason}")
         return [replace(phase, losses=partial(self.losses, phase)) for phase in self.system.phases()]
 
