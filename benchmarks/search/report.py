@@ -40,7 +40,7 @@ def draw_pareto(students: Sequence[Student], winner: Student, budget_ms: float, 
         axes.annotate(student.shape.name, (ms, quality), xytext=(6, -11), textcoords="offset points", fontsize=8)
     axes.axvline(budget_ms, color="gray", linestyle="--", linewidth=1, label=f"budget {budget_ms:g} ms")
     times = [ms for ms, _ in points] + [budget_ms]
-    axes.set_xlim(0, max(times) * 1.15)
+    axes.set_xlim(0, max(times) * 1.35)  # room for the last name
     low, high = min(q for _, q in points), max(q for _, q in points)
     margin = max(0.3, 0.15 * (high - low))
     axes.set_ylim(low - margin, high + margin)
