@@ -12,6 +12,7 @@ from pathlib import Path
 Settings = dict[str, object]
 
 DIGITS = tuple("0123456789")
+RESNET_LAYERS = (0, 4, 7, 10, 14)  # of a ResNet-6: pixels, both down stages, residual blocks 1 and 5
 MNIST = "{data}/digits/t10k-images-idx3-ubyte.gz"  # the first 8000 images are for training
 
 
@@ -54,9 +55,14 @@ def _unpaired(recipe: str, **more: object) -> Task:
     )  # fmt: skip
 
 
-def _compact(recipe: str, **more: object) -> Task:
-    """With a compact generator of half the width, which learns the difference to its input."""
-    return _unpaired(recipe, width=32, deep_width=64, deep_blocks=2, skip=True, lr=4e-4, **more)
+def _two_contrasts(recipe: str, **more: object) -> Task:
+    """T1 to T2 without pairs, of slices that have some, so that the truth judges; a narrow ResNet-6."""
+    settings: Settings = {
+        "data_a": "{data}/mr_contrasts/train/T1", "data_b": "{data}/mr_contrasts/train/T2", "channels": 1, "size": 64,
+        "load_size": 64, "generator": "resnet6", "width": 16, "critic_width": 16, "lr": 4e-4,
+    }  # fmt: skip
+    held_out = ("{data}/mr_contrasts/test/T1", "{data}/mr_contrasts/test/T2")
+    return Task(recipe, "mr_contrasts", "unpaired", settings | more, 5.0, held_out)
 
 
 def _digits(recipe: str, **more: object) -> Task:
@@ -79,8 +85,8 @@ TASKS: dict[str, Task] = {
     "pix2pix": replace(
         _paired("pix2pix_compact"), settings={"data": "{data}/xray_lowdose", "channels": 1}, test_size=256),
     "bicyclegan": _paired("bicyclegan_compact", levels=6),
-    "cut": _compact("cut_compact"),
-    "cyclegan": _compact("cyclegan_compact"),
+    "cut": _two_contrasts("cut_compact", nce_layers=RESNET_LAYERS),
+    "cyclegan": _two_contrasts("cyclegan_compact"),
     "munit": _unpaired("munit_compact", width=16, blocks=2, critic_width=16, lr=4e-4),
     "stargan_v2": _contrasts(
         "stargan_v2_compact", size=32, load_size=36, width=16, max_width=64, mapping_width=64, style_dim=16, lr=4e-4),
@@ -100,12 +106,12 @@ TASKS: dict[str, Task] = {
     "cvae_gan": _paired("bicyclegan_compact", levels=6, lambda_gan2=0.0, lambda_z=0.0),
     "msgan": _paired("msgan_compact"),
     "msgan_off": _paired("msgan_compact", lambda_mode_seeking=0.0),
-    "fastcut": _compact("fastcut_compact"),
+    "fastcut": _two_contrasts("fastcut_compact", nce_layers=RESNET_LAYERS),
     "ugatit": _unpaired("ugatit_compact", lr=4e-4),
     "nice_gan": _unpaired("nice_gan_compact", lr=4e-4),
-    "gcgan": _compact("gcgan_compact"),
-    "distancegan": _compact("distancegan_compact"),
-    "negcut": _compact("negcut_compact"),
+    "gcgan": _two_contrasts("gcgan_compact"),
+    "distancegan": _two_contrasts("distancegan_compact"),
+    "negcut": _two_contrasts("negcut_compact", nce_layers=RESNET_LAYERS),
     "unit": _unpaired("unit_compact", lr=4e-4),
     "drit": _unpaired("drit_compact", size=32, load_size=36, width=16, critic_width=16, lr=4e-4),
     "drit_pp": _contrasts("drit_pp_compact", size=32, load_size=36, width=16, critic_width=16, lr=4e-4),

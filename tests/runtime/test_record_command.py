@@ -131,7 +131,7 @@ def test_a_full_disk_is_the_recordings_loss_and_not_the_streams(
     write_engine: Write, start: Start, tmp_path: Path
 ) -> None:
     def small() -> None:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (30_000, 30_000))
+        resource.setrlimit(resource.RLIMIT_FSIZE, (12_000, 12_000))  # less than the frames that one queue holds
 
     process = start(
         "--engine", write_engine(), "--source", "synthetic:", "--frames", "400", "--record", tmp_path / "kept",
