@@ -6,6 +6,6 @@ loses one to two levels in each direction, which a network that brightens would 
 
 from __future__ import annotations
 
-from av.video.reformatter import Interpolation
-
-EXACT = Interpolation.AREA | Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INT
+# SWS_AREA, SWS_ACCURATE_RND and SWS_FULL_CHR_H_INT of libswscale. PyAV names the last two from 18 on only, which wants
+# Python 3.11; JetPack 6 has 3.10.
+EXACT = 0x20 | 0x40000 | 0x2000
