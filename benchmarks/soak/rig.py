@@ -50,7 +50,8 @@ class Rig:
         self._errors = (folder / "stderr").open("w+")
         self.stream = self.start_stream("null:", self._errors)
         self._began = time.monotonic()
-        Thread(target=self._listen, daemon=True).start()
+        self._ear = Thread(target=self._listen, daemon=True)
+        self._ear.start()
         self.wait(lambda: self.heard.ready, "the first frame", _START_S)
 
     def start_stream(
@@ -160,6 +161,8 @@ class Rig:
         for process in (self.camera, self.stream):
             process.kill()
             process.communicate()
+        self._ear.join()  # it ends with the stream
+        self._notify.close()
         self._errors.close()
 
 
