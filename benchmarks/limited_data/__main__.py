@@ -3,8 +3,8 @@
     python -m benchmarks.limited_data --data-root ../shared/data --out work/limited --minutes 40
 
 A paired task (low-dose X-rays) and an unpaired one (cats to dogs) at 64 px, three seeds on 10 images. One training at a
-time; a finished one is not repeated, an interrupted one goes on. OUT/report.md and .json are written anew after each;
-OUT/grids holds what each made of held-out images, to be looked at. Which to use when: docs/limited_data.md.
+time; a finished one is not repeated, an interrupted one goes on. OUT/report.md and .json are written anew after each.
+Look at the samples/ of each run in OUT/runs. Which to use when: docs/limited_data.md.
 """
 
 from __future__ import annotations
