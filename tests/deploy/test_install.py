@@ -10,8 +10,12 @@ from pathlib import Path
 import pytest
 
 
+# Without what `make test` tells those that it calls.
+ENVIRONMENT = {name: value for name, value in os.environ.items() if name not in ("MAKEFLAGS", "MAKELEVEL", "MFLAGS")}
+
+
 def make(root: Path, *words: str | Path) -> str:
-    done = subprocess.run(["make", *map(str, words)], cwd=root, capture_output=True, text=True)
+    done = subprocess.run(["make", *map(str, words)], cwd=root, env=ENVIRONMENT, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     return done.stdout
 
@@ -58,6 +62,7 @@ def test_it_runs_from_anywhere_and_imports_nothing_from_there(root: Path, tmp_pa
 
 @pytest.mark.parametrize("prefix", ["usr", "./usr"])
 def test_a_relative_prefix_is_refused(root: Path, prefix: str) -> None:
-    done = subprocess.run(["make", "install", f"PREFIX={prefix}"], cwd=root, capture_output=True, text=True)
+    words = ["make", "install", f"PREFIX={prefix}"]
+    done = subprocess.run(words, cwd=root, env=ENVIRONMENT, capture_output=True, text=True)
     assert done.returncode != 0
     assert "PREFIX must be an absolute path" in done.stderr

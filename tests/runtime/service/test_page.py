@@ -210,7 +210,7 @@ def test_the_stream_is_lost_said_to_be_and_comes_back(
         assert 'inloco_reconnects_total 1.0' in client.get("/metrics").text
     viewer.kill()
     expect(page.locator("#banner")).to_contain_text("NO WORD FROM THE SERVICE", timeout=PATIENCE_MS)
-    assert page.evaluate("getComputedStyle(document.getElementById('back')).filter") != "none", "the picture is old"
+    wait_until(page, "getComputedStyle(document.getElementById('back')).filter != 'none'")  # the picture is old
     serve(tint, "--source", f"{camera.url}/streams/original", "--port", str(viewer.port))
     expect(page.locator("#state")).to_have_text("live", timeout=PATIENCE_MS)
     page.close()
