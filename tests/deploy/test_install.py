@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pytest
 
-
 # Without what `make test` tells those that it calls.
 ENVIRONMENT = {name: value for name, value in os.environ.items() if name not in ("MAKEFLAGS", "MAKELEVEL", "MFLAGS")}
 
