@@ -9,7 +9,6 @@ and the stream from a clip to `null:`, both lossless. A ratio is taken within a 
 
 from __future__ import annotations
 
-import argparse
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -21,12 +20,12 @@ from typing import Any
 from tqdm import tqdm
 
 from benchmarks.percentiles import spread
-from benchmarks.subjects import Choice, Subject, parse_choice
+from benchmarks.rounds import read_options
+from benchmarks.subjects import Choice, Subject
 from runtime.errors import DONE, EngineError, SourceError, run_command
 from runtime.stream import stream
 from runtime.stream_options import StreamOptions
 
-EXAMPLE = Path(__file__).resolve().parents[1] / "examples" / "bottling"
 BARE, SYNTHETIC, CLIP = "bare loop", "synthetic: to null:", "clip to null:"
 
 
@@ -97,34 +96,10 @@ def as_table(comparison: Comparison) -> str:
     return "\n".join(lines)
 
 
-def _at_least_two(text: str) -> int:
-    if int(text) < 2:
-        raise argparse.ArgumentTypeError(f"{text} is not 2 or more")
-    return int(text)
-
-
-def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.overhead",
-        description="Compare the stream with a bare loop over the engine.",
-        epilog="example: python -m benchmarks.overhead --engine cyclegan_int8.onnx --clip degraded.mp4",
-    )
-    parser.add_argument("--engine", type=parse_choice, metavar="ENGINE[@BACKEND]", help="default: the shipped engine")
-    parser.add_argument("--clip", type=Path, help="a video; default: the shipped one, with the shipped engine")
-    parser.add_argument("--frames", type=_at_least_two, default=100, help="of a run (default %(default)d)")
-    parser.add_argument("--rounds", type=_at_least_two, default=7, help="turns of every way (default %(default)d)")
-    parser.add_argument("--json", action="store_true", help="print one JSON object instead of the table")
-    return parser.parse_args(arguments)
-
-
 def main(arguments: Sequence[str] | None = None) -> int:
     """Measure and print."""
-    options = _options(arguments)
+    options = read_options("overhead", "Compare the stream with a bare loop over the engine.", arguments)
     choice, clip = options.engine, options.clip
-    if choice is None:
-        choice, clip = Choice(EXAMPLE / "cyclegan_int8.onnx"), clip or EXAMPLE / "degraded.mp4"
-    if clip is not None and not clip.is_file():
-        raise SourceError(f"there is no clip {clip}; name another with --clip")
     with Subject(choice) as subject:
         if subject.manifest.frame is None:
             raise EngineError(f"{choice.path} takes no frame: its stream has no source to measure")

@@ -10,24 +10,22 @@ two fill gaps in each other's work.
 
 from __future__ import annotations
 
-import argparse
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from tqdm import tqdm
 
 from benchmarks.percentiles import spread
-from benchmarks.subjects import Choice, parse_choice
+from benchmarks.rounds import read_options
+from benchmarks.subjects import Choice
 from runtime.engine import open_engine
 from runtime.errors import DONE, SourceError, run_command
 from runtime.shared_engine import SharedEngines
 from runtime.stream_options import StreamOptions
 from runtime.streams import NamedStream, run_named
 
-EXAMPLE = Path(__file__).resolve().parents[1] / "examples" / "bottling"
 _LIMIT = 1.15
 
 
@@ -103,34 +101,10 @@ def as_table(cost: Cost, frames: int) -> str:
     return "\n".join(lines)
 
 
-def _at_least_two(text: str) -> int:
-    if int(text) < 2:
-        raise argparse.ArgumentTypeError(f"{text} is not 2 or more")
-    return int(text)
-
-
-def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.streams",
-        description="Compare two streams that share an engine with twice one stream.",
-        epilog="example: python -m benchmarks.streams --engine cyclegan_int8.onnx --clip degraded.mp4",
-    )
-    parser.add_argument("--engine", type=parse_choice, metavar="ENGINE[@BACKEND]", help="default: the shipped engine")
-    parser.add_argument("--clip", type=Path, help="a video; default: the shipped one with the shipped engine")
-    parser.add_argument("--frames", type=_at_least_two, default=100, help="of a stream (default %(default)d)")
-    parser.add_argument("--rounds", type=_at_least_two, default=7, help="turns of one and two (default %(default)d)")
-    parser.add_argument("--json", action="store_true", help="print one JSON object instead of the table")
-    return parser.parse_args(arguments)
-
-
 def main(arguments: Sequence[str] | None = None) -> int:
     """Measure and print."""
-    options = _options(arguments)
+    options = read_options("streams", "Compare two streams that share an engine with twice one stream.", arguments)
     choice, clip = options.engine, options.clip
-    if choice is None:
-        choice, clip = Choice(EXAMPLE / "cyclegan_int8.onnx"), clip or EXAMPLE / "degraded.mp4"
-    if clip is not None and not clip.is_file():
-        raise SourceError(f"there is no clip {clip}; name another with --clip")
     open_engine(choice.path, choice.backend).close()  # what is compiled once is cached for all rounds
     cost = compare(choice, str(clip or "synthetic:"), options.frames, options.rounds)
     print(json.dumps(cost.as_json()) if options.json else as_table(cost, options.frames))

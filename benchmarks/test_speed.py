@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
 
-from benchmarks.overhead import EXAMPLE, bare_fps, stream_fps
+from benchmarks.overhead import bare_fps, stream_fps
+from benchmarks.rounds import EXAMPLE
 from benchmarks.subjects import Choice, Subject
 from runtime.engine import PORTABLE_BACKENDS
 from runtime.errors import EngineError
