@@ -233,10 +233,10 @@ class Pipeline:
     def _deliver_one(self, sink: Sink, item: Item) -> None:
         assert item.picture is not None
         picture = item.picture
-        if self._stages.recorder is not None:
-            self._record(self._stages.original(item.frame), picture, item.mark)
-        if self._mode.compare:
-            picture = side_by_side(self._stages.original(item.frame), picture)
+        if self._mode.compare or self._stages.recorder is not None:
+            original = self._stages.original(item.frame)
+            self._record(original, picture, item.mark)
+            picture = side_by_side(original, picture) if self._mode.compare else picture
         if item.mark.frozen:
             picture = draw_banner(picture, "FROZEN")
             self.frozen += 1

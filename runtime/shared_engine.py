@@ -18,8 +18,8 @@ from pathlib import Path
 from threading import Lock, Thread
 from typing import Any, TypeAlias
 
-from runtime.capi.worker import Job, Worker
 from runtime.engine import Engine, open_engine
+from runtime.engine_worker import Job, Worker
 from runtime.errors import EngineError
 from runtime.frames import Array
 from runtime.watchdog import Watchdog

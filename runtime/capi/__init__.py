@@ -7,5 +7,4 @@
     build.py    compiles libinloco.so (`make capi`)
     bridge.py   C structs and pointers ↔ arrays, exceptions → status codes
     session.py  one open engine: controls, deadlines, statistics
-    worker.py   the thread of an engine that needs or wants its own
 """

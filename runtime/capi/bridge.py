@@ -16,8 +16,8 @@ from typing import Any
 import numpy as np
 
 from runtime.capi.session import DEFAULT_QUEUE, BusyError, Choices, ClosedError, Session
-from runtime.capi.worker import LateError
 from runtime.controls import describe
+from runtime.engine_worker import LateError
 from runtime.errors import ControlError, EngineError, FrameError, InlocoError, ManifestError
 from runtime.frames import Array
 from runtime.manifest import Control, ImagePort

@@ -21,9 +21,9 @@ from time import perf_counter
 
 import numpy as np
 
-from runtime.capi.worker import Job, LateError, Worker
 from runtime.companions import board_of
 from runtime.engine import Engine, infer, open_engine
+from runtime.engine_worker import Job, LateError, Worker
 from runtime.errors import EngineError, InlocoError
 from runtime.frames import Array, Frame
 from runtime.manifest import read_manifest

@@ -59,7 +59,10 @@ class Routes:
             head = uploads.measure(data, service.limits.pixels)
             name, frame = uploads.chosen_format(request, head.format), uploads.decode(data, port)
             fitted = frame if fit == TILE else fit_frame(frame, port.height, port.width, fit)
-            return name, fitted, {**service.board.values(fitted), **assigned}
+            try:
+                return name, fitted, {**service.board.values(fitted), **assigned}
+            except ControlError as error:  # of a detector that was named at the start
+                raise _refused(error) from error
 
         name, frame, controls = await asyncio.to_thread(read)
         result = await service.translator.translate(frame, controls)

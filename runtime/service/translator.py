@@ -17,8 +17,8 @@ from threading import Lock, Thread
 from time import monotonic, perf_counter
 from typing import Any
 
-from runtime.capi.worker import Job, Worker
 from runtime.engine import Engine, open_engine
+from runtime.engine_worker import Job, Worker
 from runtime.errors import EngineError
 from runtime.frames import Array, Frame
 from runtime.service.limits import Budget

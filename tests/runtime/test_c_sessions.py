@@ -14,7 +14,7 @@ import pytest
 
 from runtime.capi import session as session_module
 from runtime.capi.session import BusyError, Choices, ClosedError, Session
-from runtime.capi.worker import LateError
+from runtime.engine_worker import LateError
 from runtime.errors import ControlError, EngineError
 from runtime.frames import Array
 from runtime.manifest import Control, Manifest, read_manifest
