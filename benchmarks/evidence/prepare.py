@@ -1,4 +1,4 @@
-"""What has to be made of the shared images before a training can read it: two frames, and one folder of six."""
+"""What has to be made of the shared images before a training can read it: two frames, one folder of six, labels."""
 
 from __future__ import annotations
 
@@ -10,14 +10,18 @@ import av
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+from skimage.filters import threshold_multiotsu
 
+from models.data.images import list_images
 from models.errors import DataError
 
-Picture = NDArray[np.uint8]  # (H, W, 3) BGR
+Picture = NDArray[np.uint8]  # (H, W, 3) BGR, or (H, W)
+TISSUES = ("background", "gray", "white")  # matter, by its level in T1
+
 
 def prepare(name: str, data: Path, work: Path) -> None:
     """Make {work}/NAME, if a task reads it and it is not there yet; whole or not at all."""
-    makers = {"two_frames": _two_frames, "steel": _steel}
+    makers = {"two_frames": _two_frames, "steel": _steel, "tissue": _tissue}
     if name not in makers or (work / name).exists():
         return
     partial = work / f".{name}.partial"
@@ -44,6 +48,35 @@ def _steel(data: Path, out: Path) -> None:
     for folder in folders:
         for path in sorted(folder.glob("*.jpg")):
             shutil.copy(path, out / f"{folder.name}_{path.name}")
+
+
+def tissue_levels(t1: Path) -> NDArray[np.float64]:
+    """The levels between the classes of TISSUES in a folder of T1 slices (Otsu's, of all of them)."""
+    slices = np.stack([_gray(path) for path in list_images(t1)])
+    levels = threshold_multiotsu(slices, classes=len(TISSUES))  # type: ignore[no-untyped-call]
+    return np.asarray(levels, np.float64)
+
+
+def _gray(path: Path) -> Picture:
+    return np.asarray(cv2.imread(str(path), cv2.IMREAD_GRAYSCALE), np.uint8)
+
+
+def tissue(picture: Picture, levels: NDArray[np.float64]) -> NDArray[np.int64]:
+    """(H, W) indices into TISSUES."""
+    return np.digitize(picture, levels).astype(np.int64)
+
+
+def _tissue(data: Path, out: Path) -> None:
+    """T1 slices with the class of each pixel, T2 slices without; the held-out T2 slices have T1's classes."""
+    contrasts = data / "mr_contrasts"
+    levels = tissue_levels(contrasts / "train" / "T1")
+    for part in ("train", "test"):
+        for side, contrast in (("A", "T1"), ("B", "T2")):
+            shutil.copytree(contrasts / part / contrast, out / f"{part}{side}")
+    for part, side in (("train", "A"), ("test", "B")):
+        for path in list_images(contrasts / part / "T1"):
+            classes = tissue(_gray(path), levels)
+            _write(out / f"{part}{side}_labels" / f"{path.stem}.png", classes.astype(np.uint8))
 
 
 def _read_clip(path: Path) -> Iterator[Picture]:

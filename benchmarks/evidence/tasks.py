@@ -55,14 +55,20 @@ def _unpaired(recipe: str, **more: object) -> Task:
     )  # fmt: skip
 
 
-def _two_contrasts(recipe: str, **more: object) -> Task:
-    """T1 to T2 without pairs, of slices that have some, so that the truth judges; a narrow ResNet-6."""
+def _contrast_pair(recipe: str, **more: object) -> Task:
+    """T1 to T2 without pairs, of slices that have some, so that the truth judges."""
     settings: Settings = {
         "data_a": "{data}/mr_contrasts/train/T1", "data_b": "{data}/mr_contrasts/train/T2", "channels": 1, "size": 64,
-        "load_size": 64, "generator": "resnet6", "width": 16, "critic_width": 16, "lr": 4e-4,
+        "load_size": 64, "lr": 4e-4,
     }  # fmt: skip
     held_out = ("{data}/mr_contrasts/test/T1", "{data}/mr_contrasts/test/T2")
-    return Task(recipe, "mr_contrasts", "unpaired", settings | more, 5.0, held_out)
+    return Task(recipe, "mr_contrasts", "unpaired", settings | more, 6.0, held_out)
+
+
+def _two_contrasts(recipe: str, **more: object) -> Task:
+    """The same with a narrow ResNet-6."""
+    narrow: Settings = {"generator": "resnet6", "width": 16, "critic_width": 16}
+    return _contrast_pair(recipe, **narrow, **more)
 
 
 def _digits(recipe: str, **more: object) -> Task:
@@ -74,6 +80,16 @@ def _digits(recipe: str, **more: object) -> Task:
 def _two_digits(recipe: str, judge: str, **more: object) -> Task:
     settings: Settings = {"data_a": MNIST + "#0:8000", "data_b": "{data}/digits/usps.h5#train", "domains": DIGITS}
     return Task(recipe, "digits", judge, settings | more, 2.5, (MNIST + "#8000:10000", "{data}/digits/usps.h5#test"))
+
+
+def _tissue(**more: object) -> Task:
+    """Tissue classes of T2 slices from labels of T1 slices; no pictures bridge the two."""
+    settings: Settings = {
+        "data": "{work}/tissue", "domains": ("background", "gray", "white"), "channels": 1, "load_size": 64,
+        "lr": 4e-4, "bridge_share": 0.6,
+    }  # fmt: skip
+    held_out = ("{work}/tissue/testB", "{work}/tissue/trainA")
+    return Task("domain_bridge_compact", "mr_contrasts", "segmented", settings | more, 6.0, held_out)
 
 
 def _contrasts(recipe: str, **more: object) -> Task:
@@ -107,16 +123,22 @@ TASKS: dict[str, Task] = {
     "msgan": _paired("msgan_compact"),
     "msgan_off": _paired("msgan_compact", lambda_mode_seeking=0.0),
     "fastcut": _two_contrasts("fastcut_compact", nce_layers=RESNET_LAYERS),
-    "ugatit": _unpaired("ugatit_compact", lr=4e-4),
-    "nice_gan": _unpaired("nice_gan_compact", lr=4e-4),
+    "ugatit": _contrast_pair("ugatit_compact", size=96, load_size=96),
+    "nice_gan": _contrast_pair("nice_gan_compact", size=96, load_size=96),
     "gcgan": _two_contrasts("gcgan_compact"),
     "distancegan": _two_contrasts("distancegan_compact"),
     "negcut": _two_contrasts("negcut_compact", nce_layers=RESNET_LAYERS),
-    "unit": _unpaired("unit_compact", lr=4e-4),
+    "unit": _contrast_pair("unit_compact"),
+    "diat": _contrast_pair("diat_compact", lr=3e-4),
+    "domain_bridge": _tissue(),
+    "source_only": _tissue(lambda_translated=0.0, lambda_pseudo=0.0, bridge_share=0.0),
     "drit": _unpaired("drit_compact", size=32, load_size=36, width=16, critic_width=16, lr=4e-4),
     "drit_pp": _contrasts("drit_pp_compact", size=32, load_size=36, width=16, critic_width=16, lr=4e-4),
     "sincut": Task("sincut_compact", "video", "one_image", {"data": "{work}/two_frames"},
                    held_out=("{work}/two_frames/trainA", "{work}/two_frames/trainB")),
+    "tuigan": Task("tuigan_compact", "video", "one_image", {
+        "data_a": "{work}/two_frames/trainA", "data_b": "{work}/two_frames/trainB", "load_size": 72},
+        held_out=("{work}/two_frames/trainA", "{work}/two_frames/trainB")),
     "gan": _digits("gan_compact"),
     "dcgan": _digits("dcgan_compact", width=16, critic_width=16, lr=4e-4),
     "lsgan": _digits("lsgan_compact", domains=DIGITS),
@@ -125,4 +147,6 @@ TASKS: dict[str, Task] = {
     "vae": _digits("vae_compact"),
     "cogan": _two_digits("cogan_compact", "couples"),
     "dtn": _two_digits("dtn_compact", "same_digit", channels=1),
+    "dann": Task("dann_compact", "digits", "classified", {
+        "data_a": "{data}/digits/usps.h5#train", "data_b": MNIST + "#0:8000"}, held_out=(MNIST + "#8000:10000",)),
 }  # fmt: skip

@@ -1,5 +1,6 @@
 """The judges by name."""
 
+from benchmarks.evidence.judges.adapted import ClassifiedJudge, SegmentedJudge
 from benchmarks.evidence.judges.clusters import ClustersJudge
 from benchmarks.evidence.judges.digits import CouplesJudge, DigitsJudge, SameDigitJudge
 from benchmarks.evidence.judges.domains import DomainsJudge, TwoDomainsJudge
@@ -17,6 +18,8 @@ JUDGES: dict[str, type[Judge]] = {
     "digits": DigitsJudge,
     "couples": CouplesJudge,
     "same_digit": SameDigitJudge,
+    "classified": ClassifiedJudge,
+    "segmented": SegmentedJudge,
     "clusters": ClustersJudge,
     "instances": InstancesJudge,
     "one_image": OneImageJudge,

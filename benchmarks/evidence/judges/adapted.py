@@ -1,0 +1,104 @@
+"""Unsupervised adaptation: what a classifier or a segmenter says of the domain whose labels it never read."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import ClassVar
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from benchmarks.evidence.judges.digits import points, read
+from benchmarks.evidence.judges.judge import Case, Figures
+from benchmarks.evidence.pictures import CENTRE, run, to_frames, whole
+from benchmarks.evidence.prepare import tissue, tissue_levels
+from benchmarks.quality.segmentation import counted, scores
+from models.data.images import ImageFolder, View, list_images
+from models.data.places import sides
+from models.data.segmentation import LabelFolder, label_map
+from models.system import System
+
+SHOWN = 10
+
+
+class ClassifiedJudge:
+    """Held-out digits of the target, beside their nearest neighbour's class among the source's."""
+
+    measured: ClassVar[str] = (
+        "held-out digits of the domain whose labels were not read: share that the classifier reads rightly. Identity "
+        "gives each digit the class of the nearest one (in pixels) of the domain with labels"
+    )
+    best: ClassVar[dict[str, tuple[str, float]]] = {"accuracy": ("high", 0.05)}
+
+    def __init__(self, case: Case) -> None:
+        self.source, self.known = read(str(sides(case.recipe.data)[0]), case)
+        self.target, self.labels = read(case.task.held_out[0], case)
+
+    @property
+    def count(self) -> int:
+        return len(self.target)
+
+    def answers(self, system: System | None) -> Tensor:
+        """(N,) classes."""
+        if system:
+            return run(system.deployables()["classifier"], self.target).argmax(dim=1)
+        return self.known[torch.cdist(points(self.target), points(self.source)).argmin(dim=1)]
+
+    def figures(self, system: System | None) -> Figures:
+        return {"accuracy": float((self.answers(system) == self.labels).float().mean())}
+
+    def context(self) -> Figures:
+        return {}
+
+    def rows(self, system: System) -> dict[str, Tensor]:
+        wrong = self.target[self.answers(system) != self.labels]
+        return {"target": self.target[:SHOWN], "read wrongly": wrong[:SHOWN]}
+
+
+class SegmentedJudge:
+    """Held-out slices of the target; the source's rule, by which its labels were made, is the rival."""
+
+    measured: ClassVar[str] = (
+        "held-out T2 slices, their tissue classes known from the registered T1 slices: share of pixels and mean "
+        "intersection over union of the segmenter, which learned from labels of T1 alone. Identity is the thresholds "
+        "that made those labels, used on T2"
+    )
+    best: ClassVar[dict[str, tuple[str, float]]] = {"class_iou": ("high", 0.05)}
+
+    def __init__(self, case: Case) -> None:
+        data, (target, self.source) = case.recipe.data, map(Path, case.task.held_out)
+        self.images, self.classes = whole(str(target), data), len(data.domains)
+        folder, view = LabelFolder(target, data.domains), View(data.size, data.size, flip=False)
+        files = list_images(target)
+        planes = [folder.of(path, ImageFolder([path], data.channels)[0].shape) for path in files]
+        self.labels = torch.stack([label_map(of_one, view, CENTRE) for of_one in planes])
+
+    @property
+    def count(self) -> int:
+        return len(self.images)
+
+    def answers(self, system: System | None) -> Tensor:
+        """(N, H, W) classes."""
+        if system:
+            return run(system.deployables()["segmenter"], self.images).argmax(dim=1)
+        gray = to_frames(self.images.mean(dim=1, keepdim=True))
+        return torch.from_numpy(np.stack([tissue(picture[:, :, 0], tissue_levels(self.source)) for picture in gray]))
+
+    def figures(self, system: System | None) -> Figures:
+        pairs = zip(self.answers(system).numpy(), self.labels.numpy(), strict=True)
+        found = scores(np.sum([counted(seen, labels, self.classes) for seen, labels in pairs], axis=0))
+        return {"pixel_accuracy": found.pixel_accuracy, "class_iou": found.class_iou}
+
+    def context(self) -> Figures:
+        return {}
+
+    def rows(self, system: System) -> dict[str, Tensor]:
+        def shown(labels: Tensor) -> Tensor:
+            levels = labels.clamp_max(self.classes - 1).float() / (self.classes - 1) * 2 - 1
+            return levels[:SHOWN, None].expand(-1, self.images.shape[1], -1, -1)
+
+        return {
+            "target": self.images[:SHOWN], "segmented": shown(self.answers(system)),
+            "by the source's rule": shown(self.answers(None)), "truth": shown(self.labels),
+        }  # fmt: skip
