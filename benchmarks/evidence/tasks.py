@@ -145,7 +145,9 @@ TASKS: dict[str, Task] = {
     "wgan": _digits("wgan_compact", width=16, critic_width=16, n_critic=3, lr=5e-4),
     "wgan_gp": _digits("wgan_gp_compact", width=16, critic_width=16, n_critic=3, lr=5e-4),
     "vae": _digits("vae_compact"),
-    "cogan": _two_digits("cogan_compact", "couples"),
+    "cogan": _two_digits(
+        "cogan_compact", "couples", alike=True, lambda_class=0.0, lambda_feature=0.0, batch=32, width=16,
+        critic_channels=(16, 32, 256), lr=1e-3, ema=0.99),
     "dtn": _two_digits("dtn_compact", "same_digit", channels=1),
     "dann": Task("dann_compact", "digits", "classified", {
         "data_a": "{data}/digits/usps.h5#train", "data_b": MNIST + "#0:8000"}, held_out=(MNIST + "#8000:10000",)),

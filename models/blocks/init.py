@@ -33,3 +33,11 @@ def init_xavier(network: nn.Module, gain: float = 0.02) -> None:
 def init_kaiming(network: nn.Module, slope: float = 0.0) -> None:
     """Kaiming-normal (fan-in) weights, zero biases: UNIT, MUNIT, StarGAN v2, compact generators."""
     _initialise(network, lambda w: nn.init.kaiming_normal_(w, slope))
+
+
+def start_alike(*twins: nn.ModuleDict) -> None:
+    """Every network of a dictionary begins with the weights of its first."""
+    for networks in twins:
+        first, *others = networks.values()
+        for other in others:
+            other.load_state_dict(first.state_dict())

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.optim import Adam, Optimizer
 
-from models.blocks.init import init_xavier
+from models.blocks.init import init_xavier, start_alike
 from models.blocks.noise import uniform_control, uniform_noise
 from models.data.batches import Adaptation
 from models.errors import ConfigError
@@ -44,6 +44,7 @@ class Config:
     lambda_gan: float = 1.0
     lambda_class: float = 0.0  # adaptation: 10
     lambda_feature: float = 0.0  # adaptation: 0.01
+    alike: bool = False  # the domains' own layers begin with the same weights, for short trainings of kindred domains
     lr: float = 2e-4
     beta1: float = 0.5
     weight_decay: float = 5e-4
@@ -110,6 +111,8 @@ class CoGan(System):
             for name, parameter in network.named_parameters():
                 if name.endswith("bias"):
                     nn.init.constant_(parameter, 0.1)
+        if cfg.alike:
+            start_alike(self.generator.own, self.critic.own)
 
     def phases(self) -> list[Phase]:
         return [Phase("D", (self.critic,), self.d_losses), Phase("G", (self.generator,), self.g_losses)]

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.optim import Adam, Optimizer
 
-from models.blocks.init import init_normal, init_xavier
+from models.blocks.init import init_normal, init_xavier, start_alike
 from models.data.batches import Adaptation
 from models.errors import ConfigError
 from models.losses.adversarial import adversarial, g_over_scales
@@ -46,6 +46,7 @@ class Config:
     lambda_feature: float = 1e-4
     lambda_image: float = 1e-3
     lambda_kl: float = 1e-4
+    alike: bool = False  # the domains' own layers begin with the same weights, for short trainings of kindred domains
     lr: float = 2e-4
     beta1: float = 0.5
     weight_decay: float = 5e-4
@@ -151,6 +152,8 @@ class UnitAdaptation(System):
         self.game = adversarial(cfg.gan)
         init_normal(self.vae)
         init_xavier(self.critic, 2**0.5)
+        if cfg.alike:
+            start_alike(self.vae.own_encode, self.vae.own_decode, self.critic.own)
 
     def refusal(self, batch: int) -> str:
         return "batch norm of a code of one pixel needs two images or more" if batch < 2 else ""

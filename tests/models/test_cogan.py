@@ -98,3 +98,11 @@ def test_the_classifier_of_b_ships_in_adaptation_only(tiny_system: Tiny) -> None
 def test_it_is_made_for_28_pixels(small: Callable[[str], dict[str, Any]]) -> None:
     with pytest.raises(ConfigError, match="size = 28"):
         build_system("cogan", small("cogan") | {"size": 32})
+
+
+@pytest.mark.parametrize("alike", [True, False])
+def test_domains_begin_alike_where_it_is_asked_for(tiny_system: Tiny, alike: bool) -> None:
+    """Then a couple is twice the same picture, until the domains are trained apart."""
+    system, _ = tiny_system("cogan", **ADAPTATION, alike=alike)
+    system.eval()
+    assert torch.equal(*system.generator(torch.rand(2, system.cfg.latent))) == alike

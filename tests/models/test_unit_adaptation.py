@@ -104,3 +104,14 @@ def test_it_is_made_for_32_pixels_and_two_classes(small: Callable[[str], dict[st
     for wrong in ({"size": 28}, {"domains": ("only",)}):
         with pytest.raises(ConfigError, match="size = 32 and two classes"):
             build_system("unit_adaptation", small("unit_adaptation") | wrong)
+
+
+@pytest.mark.parametrize("alike", [True, False])
+def test_domains_begin_alike_where_it_is_asked_for(tiny_system: Tiny, alike: bool) -> None:
+    """Then the critic reads an image the same through either domain's layers, until they are trained apart."""
+    system, batch = tiny_system("unit_adaptation", alike=alike)
+    system.eval()
+    code = system.vae.code(batch.source, "a")[0]
+    assert torch.equal(*system.vae.images(code)) == alike
+    assert torch.equal(system.critic(batch.source, "a"), system.critic(batch.source, "b")) == alike
+    assert {id(p) for p in system.critic.own["a"].parameters()}.isdisjoint(map(id, system.critic.own["b"].parameters()))
