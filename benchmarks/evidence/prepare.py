@@ -1,4 +1,4 @@
-"""What has to be made of the shared images before a training can read it: two frames, one folder of six, labels."""
+"""What has to be made of the shared images before a training can read it: frames, labels, other pairs and folders."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ TISSUES = ("background", "gray", "white")  # matter, by its level in T1
 
 def prepare(name: str, data: Path, work: Path) -> None:
     """Make {work}/NAME, if a task reads it and it is not there yet; whole or not at all."""
-    makers = {"two_frames": _two_frames, "steel": _steel, "tissue": _tissue}
+    makers = {"two_frames": _two_frames, "steel": _steel, "tissue": _tissue, "either": _either}
     if name not in makers or (work / name).exists():
         return
     partial = work / f".{name}.partial"
@@ -77,6 +77,16 @@ def _tissue(data: Path, out: Path) -> None:
         for path in list_images(contrasts / part / "T1"):
             classes = tissue(_gray(path), levels)
             _write(out / f"{part}{side}_labels" / f"{path.stem}.png", classes.astype(np.uint8))
+
+
+def _either(data: Path, out: Path) -> None:
+    """Pairs with two right answers: of each T1 slice its T2 slice, and its FLAIR slice."""
+    for contrast in ("T2", "FLAIR"):
+        for path in list_images(data / "mr_contrasts" / "train" / "T1"):
+            for side, shown in (("trainA", "T1"), ("trainB", contrast)):
+                copy = out / side / f"{path.stem}_{contrast}{path.suffix}"
+                copy.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copy(path.parents[1] / shown / path.name, copy)
 
 
 def _read_clip(path: Path) -> Iterator[Picture]:

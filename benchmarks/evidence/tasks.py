@@ -47,6 +47,13 @@ def _paired(recipe: str, **more: object) -> Task:
     )  # fmt: skip
 
 
+def _either(recipe: str, **more: object) -> Task:
+    """T1 to T2 or FLAIR: z must say which, for nothing else does."""
+    settings: Settings = {"data": "{work}/either", "channels": 1, "size": 64, "load_size": 64, "levels": 6}
+    held_out = tuple(f"{{data}}/mr_contrasts/test/{contrast}" for contrast in ("T1", "T2", "FLAIR"))
+    return Task(recipe, "mr_contrasts", "either", settings | more, 5.0, held_out)
+
+
 def _unpaired(recipe: str, **more: object) -> Task:
     settings: Settings = {"data": "{data}/thermal_color", "size": 64, "load_size": 72}
     return Task(
@@ -100,7 +107,7 @@ def _contrasts(recipe: str, **more: object) -> Task:
 TASKS: dict[str, Task] = {
     "pix2pix": replace(
         _paired("pix2pix_compact"), settings={"data": "{data}/xray_lowdose", "channels": 1}, test_size=256),
-    "bicyclegan": _paired("bicyclegan_compact", levels=6),
+    "bicyclegan": _either("bicyclegan_compact"),
     "cut": _two_contrasts("cut_compact", nce_layers=RESNET_LAYERS),
     "cyclegan": _two_contrasts("cyclegan_compact"),
     "munit": _unpaired("munit_compact", width=16, blocks=2, critic_width=16, lr=4e-4),
@@ -118,10 +125,10 @@ TASKS: dict[str, Task] = {
     "instagan": Task("instagan_compact", "magnetic_tile", "instances", {
         "data_a": "{data}/magnetic_tile/train/blowhole", "data_b": "{data}/magnetic_tile/train/free", "channels": 1},
         held_out=("{data}/magnetic_tile/test/blowhole", "{data}/magnetic_tile/test/free")),
-    "clr_gan": _paired("bicyclegan_compact", levels=6, lambda_gan=0.0, lambda_l1=0.0, lambda_kl=0.0),
-    "cvae_gan": _paired("bicyclegan_compact", levels=6, lambda_gan2=0.0, lambda_z=0.0),
-    "msgan": _paired("msgan_compact"),
-    "msgan_off": _paired("msgan_compact", lambda_mode_seeking=0.0),
+    "clr_gan": _either("bicyclegan_compact", lambda_gan=0.0, lambda_l1=0.0, lambda_kl=0.0),
+    "cvae_gan": _either("bicyclegan_compact", lambda_gan2=0.0, lambda_z=0.0),
+    "msgan": _either("msgan_compact"),
+    "msgan_off": _either("msgan_compact", lambda_mode_seeking=0.0),
     "fastcut": _two_contrasts("fastcut_compact", nce_layers=RESNET_LAYERS),
     "ugatit": _contrast_pair("ugatit_compact", size=96, load_size=96),
     "nice_gan": _contrast_pair("nice_gan_compact", size=96, load_size=96),

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from statistics import fmean
 from typing import ClassVar
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -90,6 +91,56 @@ class UnpairedJudge(PairedJudge):
     )
     # LPIPS of 64 px sees outlines, which the two sides share: the source itself has 0.1.
     best: ClassVar[dict[str, tuple[str, float]]] = {"psnr": ("high", 1.0), "ssim": ("high", 0.02)}
+
+
+class EitherJudge:
+    """Translations with z where each source has two true targets."""
+
+    measured: ClassVar[str] = (
+        "held-out T1 slices, translated with 16 z each, beside their T2 and their FLAIR slice, either of which was the "
+        "target in training: PSNR (dB) to the nearer one, SSIM with it, share of z that give the contrast which that "
+        "slice gets less often (0 = always the same one, 0.5 = evenly), mean LPIPS between two of them (diversity). "
+        "Identity is the source itself"
+    )
+    best: ClassVar[dict[str, tuple[str, float]]] = {"psnr": ("high", 1.0), "rarer_contrast": ("high", 0.1)}
+
+    def __init__(self, case: Case) -> None:
+        self.source, *targets = (whole(where, case.recipe.data) for where in case.task.held_out)
+        self.targets, self.truths = targets, [to_frames(images) for images in targets]
+        self.lpips = load_lpips(case.weights)
+
+    @property
+    def count(self) -> int:
+        return len(self.source)
+
+    def translations(self, system: System | None, count: int = 16) -> list[Tensor]:
+        """One for each z; the source itself where there is no system."""
+        if system is None:
+            return [self.source]
+        part = shipped(system)
+        return [run(part, self.source, z.expand(self.count, -1)) for z in drawn(part.controls[0], count, seed=1)]
+
+    def figures(self, system: System | None) -> Figures:
+        versions = [to_frames(images) for images in self.translations(system)]
+        near = np.array([
+            [[psnr(a, b) for a, b in zip(of_z, truth, strict=True)] for truth in self.truths] for of_z in versions
+        ])  # fmt: skip
+        which = near.argmax(axis=1)  # (z, slice) → the contrast that it is nearer to
+        second = which.mean(axis=0)
+        nearer = zip(versions, which, strict=True)
+        like = [ssim(of_z[n], self.truths[k][n]) for of_z, chosen in nearer for n, k in enumerate(chosen)]
+        found = {
+            "psnr": float(near.max(axis=1).mean()), "ssim": fmean(like),
+            "rarer_contrast": float(np.minimum(second, 1 - second).mean()),
+        }  # fmt: skip
+        return found | ({"diversity": spread(self.lpips, versions[:STYLES])} if len(versions) > 1 else {})
+
+    def context(self) -> Figures:
+        return {}
+
+    def rows(self, system: System) -> dict[str, Tensor]:
+        made = {f"z {k}": images[:SHOWN] for k, images in enumerate(self.translations(system, 5), 1)}
+        return {"T1": self.source[:SHOWN], **made, "T2": self.targets[0][:SHOWN], "FLAIR": self.targets[1][:SHOWN]}
 
 
 class EnlargedJudge:
