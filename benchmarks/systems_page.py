@@ -52,7 +52,7 @@ names: `python -m benchmarks.evidence ROW --data DATA --out RUNS` does it again,
 the rows. They show that a system learns, not how well it can: minutes instead of days, pictures of 28 to 256 px, one
 data set of one plant, subject or city each. *Learned* means that the trained network beats the same network untrained
 and the identity, in every figure that counts (bold), by the margin that its judge asks for; where it does not, the row
-says so.
+says so. The adaptation of digits has [a table of its own](../benchmarks/results/digits/report.md).
 """
 
 
@@ -91,6 +91,23 @@ def _overview(found: Entry, cost: Mapping[str, Costs], rows: Mapping[str, Row]) 
     ]  # fmt: skip
 
 
+def _summary(rows: list[Row]) -> str:
+    """One line for each row: the first figure that counts, and the verdict."""
+    lines = []
+    for row in rows:
+        figure = next(iter(row.best))
+        values = [_number(of[figure]) if figure in of else "–" for of in (row.trained, row.untrained, row.identity)]
+        verdict = "learned" if row.learned() else "**not learned**"
+        lines.append([f"[{row.name}](#{row.name})", verdict, figure, *values, f"{row.cpu_minutes:.1f}"])
+    return _table(["row", "", "figure", "trained", "untrained", "identity", "CPU minutes"], lines)
+
+
+def _picture(row: Row) -> list[str]:
+    """Its grid, where it is made of pictures that may be shown."""
+    path = FOLDER / f"{row.name}.jpg"
+    return [f"![{row.name}](../{path.relative_to(ROOT)})", ""] if path.is_file() else []
+
+
 def _evidence(row: Row) -> str:
     """One row with its three columns of figures."""
     ways = {"high": "more is better", "low": "less is better"}
@@ -114,6 +131,7 @@ def _evidence(row: Row) -> str:
             f"Measured on {row.held_out} {row.measured}." + (f" To compare: {context}." if context else ""),
             "",
             _table(["", "trained", "untrained", "identity"], figures),
+            *_picture(row),
             _gated(row),
         ]
     )
@@ -135,10 +153,8 @@ def page(rows: Mapping[str, Row], costs: Mapping[str, Costs]) -> str:
     ordered = [rows[name] for name in TASKS if name in rows]
     missing = sorted(set(SYSTEMS) - {row.system for row in rows.values()})
     tail = f"\nNo training has been judged yet of: {', '.join(missing)}.\n" if missing else ""
-    return "\n".join(
-        [HEAD, overview, "## Where they differ from their papers", "", differs, EVIDENCE.strip(), tail]
-        + [_evidence(row) for row in ordered]
-    )
+    systems = [HEAD, overview, "## Where they differ from their papers", "", differs]
+    return "\n".join([*systems, EVIDENCE.strip(), "", _summary(ordered), tail, *map(_evidence, ordered)])
 
 
 def main() -> int:

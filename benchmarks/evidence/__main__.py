@@ -3,7 +3,8 @@
     python -m benchmarks.evidence pix2pix cut --data ../shared/data --out work/evidence
 
 OUT/ROW/ then holds the run (as models.train leaves it) and grid.png, to be looked at; the figures are written to
-benchmarks/results/systems/ROW.json (--results). A run that is there already is measured anew, not trained again.
+benchmarks/results/systems/ROW.json (--results), beside them ROW.jpg where the grid is made of the clips, which may be
+shown. A run that is there already is measured anew, not trained again.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import argparse
 import re
 from pathlib import Path
 
+import cv2
 import torch
 from tqdm import tqdm
 
@@ -26,6 +28,8 @@ from models.errors import ConfigError, run_command
 from models.grid import write_grid
 from models.registry import system_class
 from models.system import System
+
+SHOWABLE = "video"  # the only shared images that may be published
 
 
 def prepared(name: str, data: Path, out: Path) -> Task:
@@ -49,7 +53,10 @@ def judged(name: str, case: Case, folder: Path, rows: Path) -> Row:
     of_trained, of_untrained, of_identity = [
         judge.figures(one) for one in tqdm((system, untrained, None), desc=f"judging {name}", leave=False)
     ]
-    write_grid(folder / "grid.png", judge.rows(system))
+    grid = write_grid(folder / "grid.png", judge.rows(system))
+    if task.images == SHOWABLE:
+        rows.mkdir(parents=True, exist_ok=True)
+        cv2.imwrite(str(rows / f"{name}.jpg"), grid[:, :, ::-1])
     before = read_rows(rows).get(name)
     return Row(
         name, recipe.train.system, task.recipe, TASKS[name].settings, task.images, recipe.data.size,
