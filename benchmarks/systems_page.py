@@ -19,7 +19,7 @@ from benchmarks.evidence.tasks import TASKS
 from benchmarks.part_macs import GMACS_FILE, Costs, counted
 from models.errors import run_command
 from models.list import Entry, entry
-from models.registry import SYSTEMS, system_class
+from models.registry import COMPRESSIONS, SYSTEMS, system_class
 
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "systems.md"
@@ -43,6 +43,12 @@ HEAD = """<!-- Written by `python -m benchmarks.systems_page`; change the system
 Each system is one file of `models/systems/` and one line of `python -m models.list`; they train, export, are gated and
 run through the same commands. Parameters and multiply-accumulates are those of what ships, at the paper's settings and
 size; exact: a transposed convolution works once per input position.
+"""
+COMPRESSED = """## What compresses them
+
+Each takes any of the image → image systems above for a teacher, or a frozen network of somebody else's, and trains a
+student for INT8 ([compress.md](compress.md)); figures are in
+[compact.md](../benchmarks/results/compact.md).
 """
 EVIDENCE = """
 ## What they were seen to learn
@@ -153,7 +159,12 @@ def page(rows: Mapping[str, Row], costs: Mapping[str, Costs]) -> str:
     ordered = [rows[name] for name in TASKS if name in rows]
     missing = sorted(set(SYSTEMS) - {row.system for row in rows.values()})
     tail = f"\nNo training has been judged yet of: {', '.join(missing)}.\n" if missing else ""
-    systems = [HEAD, overview, "## Where they differ from their papers", "", differs]
+    methods = [
+        [f"[{name}](../models/compress/distill/{name}.py)", found.paper, str(found.year), _differs(name)]
+        for name, found in ((name, entry(name)) for name in COMPRESSIONS)
+    ]
+    compressions = _table(["compression", "paper", "year", "differs from the paper"], methods)
+    systems = [HEAD, overview, "## Where they differ from their papers", "", differs, COMPRESSED, compressions]
     return "\n".join([*systems, EVIDENCE.strip(), "", _summary(ordered), tail, *map(_evidence, ordered)])
 
 

@@ -99,6 +99,15 @@ def _tissue(**more: object) -> Task:
     return Task("domain_bridge_compact", "mr_contrasts", "segmented", settings | more, 6.0, held_out)
 
 
+def _defects(recipe: str, **more: object) -> Task:
+    """Tiles with blowholes to tiles without."""
+    settings: Settings = {
+        "data_a": "{data}/magnetic_tile/train/blowhole", "data_b": "{data}/magnetic_tile/train/free", "channels": 1,
+    }  # fmt: skip
+    held_out = ("{data}/magnetic_tile/test/blowhole", "{data}/magnetic_tile/test/free")
+    return Task(recipe, "magnetic_tile", "instances", settings | more, 4.0, held_out)
+
+
 def _contrasts(recipe: str, **more: object) -> Task:
     settings: Settings = {"data": "{data}/mr_contrasts", "channels": 1, "domains": ("FLAIR", "T1", "T2")}
     return Task(recipe, "mr_contrasts", "domains", settings | more, 3.0, ("{data}/mr_contrasts/test",))
@@ -122,9 +131,7 @@ TASKS: dict[str, Task] = {
     "srgan": Task("srgan_compact", "cats_dogs", "enlarged", {
         "data": "{data}/cats_dogs/trainA", "content": "mse", "pretrain": 1.0, "size": 48, "lr": 1e-3}, 4.0,
         ("{data}/cats_dogs/testA",), test_size=256),
-    "instagan": Task("instagan_compact", "magnetic_tile", "instances", {
-        "data_a": "{data}/magnetic_tile/train/blowhole", "data_b": "{data}/magnetic_tile/train/free", "channels": 1},
-        held_out=("{data}/magnetic_tile/test/blowhole", "{data}/magnetic_tile/test/free")),
+    "instagan": _defects("instagan_compact"),
     "clr_gan": _either("bicyclegan_compact", lambda_gan=0.0, lambda_l1=0.0, lambda_kl=0.0),
     "cvae_gan": _either("bicyclegan_compact", lambda_gan2=0.0, lambda_z=0.0),
     "msgan": _either("msgan_compact"),
@@ -136,7 +143,7 @@ TASKS: dict[str, Task] = {
     "distancegan": _two_contrasts("distancegan_compact"),
     "negcut": _two_contrasts("negcut_compact", nce_layers=RESNET_LAYERS),
     "unit": _contrast_pair("unit_compact"),
-    "diat": _contrast_pair("diat_compact", lr=3e-4),
+    "diat": _defects("diat_compact", size=128, load_size=128, ratio=0.1),
     "domain_bridge": _tissue(),
     "source_only": _tissue(lambda_translated=0.0, lambda_pseudo=0.0, bridge_share=0.0),
     "drit": _unpaired("drit_compact", size=32, load_size=36, width=16, critic_width=16, lr=4e-4),

@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from models.list import main
-from models.registry import SYSTEMS
+from models.registry import COMPRESSIONS, SYSTEMS
 
 
 @pytest.fixture(params=[False, True], ids=["text", "json"])
@@ -19,16 +19,16 @@ def listed(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, caps
 
 
 @pytest.mark.parametrize("listed", [False], indirect=True)
-def test_there_is_one_line_per_system(listed: str) -> None:
+def test_there_is_one_line_per_system_and_compression(listed: str) -> None:
     lines = listed.splitlines()
-    assert [line.split()[0] for line in lines] == list(SYSTEMS)
+    assert [line.split()[0] for line in lines] == [*SYSTEMS, *COMPRESSIONS]
     assert all(len(line) <= 200 for line in lines)
 
 
 @pytest.mark.parametrize("listed", [True], indirect=True)
 def test_the_list_is_there_for_machines(listed: str) -> None:
     rows = {row["name"]: row for row in json.loads(listed)}
-    assert list(rows) == list(SYSTEMS)
+    assert list(rows) == [*SYSTEMS, *COMPRESSIONS]
     assert (rows["cut"]["year"], rows["cut"]["data"]) == (2020, "unpaired")
     assert rows["cut"]["parts"] == {"generator": 11378179}
     assert rows["wgan_gp"]["task"] == "noise to image"

@@ -4,9 +4,10 @@ Paper: Li et al., "GAN Compression: Efficient Architectures for Interactive Cond
 Differs from the paper: one run does all. For the first `search_at` of training the student is the once-for-all network,
 of which every step trains a random width per layer (the paper's "fast" form, without a distillation before it); then
 evolution takes the widths whose pictures are nearest to the teacher's (mean absolute error, on the images that training
-began with; the paper takes FID) within `budget_gmac`, and the rest of training belongs to them. The student is the
-compact generator, or, with `widths = []`, any other, which is then distilled as it is. The reconstruction term follows
-the data: the true target of pairs, else the teacher's answer.
+began with; the paper takes FID) within `budget_gmac`, and the rest of training belongs to them. The student starts
+from random weights, the paper's from its teacher's. It is the compact generator, or, with `widths = []`, any other,
+which is then distilled as it is. The reconstruction term follows the data: the true target of pairs, else the teacher's
+answer.
 """
 
 from __future__ import annotations
