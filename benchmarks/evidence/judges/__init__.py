@@ -7,7 +7,8 @@ from benchmarks.evidence.judges.domains import DomainsJudge, TwoDomainsJudge
 from benchmarks.evidence.judges.instances import InstancesJudge
 from benchmarks.evidence.judges.judge import Judge
 from benchmarks.evidence.judges.one_image import OneImageJudge
-from benchmarks.evidence.judges.paired import EitherJudge, EnlargedJudge, PairedJudge, UnpairedJudge
+from benchmarks.evidence.judges.paired import EitherJudge, EnlargedJudge, PairedJudge
+from benchmarks.evidence.judges.unpaired import UnpairedJudge
 
 JUDGES: dict[str, type[Judge]] = {
     "paired": PairedJudge,

@@ -82,17 +82,6 @@ class PairedJudge:
         return {"source": self.source[:SHOWN], **made, "target": self.target[:SHOWN]}
 
 
-class UnpairedJudge(PairedJudge):
-    """The same of a network that was trained without pairs."""
-
-    measured: ClassVar[str] = (
-        "held-out pairs, of which the training saw the two sides unpaired: PSNR (dB; tone counts most in it), SSIM and "
-        "LPIPS (SqueezeNet) against the true target. Identity is the source itself"
-    )
-    # LPIPS of 64 px sees outlines, which the two sides share: the source itself has 0.1.
-    best: ClassVar[dict[str, tuple[str, float]]] = {"psnr": ("high", 1.0), "ssim": ("high", 0.02)}
-
-
 class EitherJudge:
     """Translations with z where each source has two true targets."""
 
