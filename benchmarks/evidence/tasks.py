@@ -49,7 +49,9 @@ def _paired(recipe: str, **more: object) -> Task:
 
 def _either(recipe: str, **more: object) -> Task:
     """T1 to T2 or FLAIR: z must say which, for nothing else does."""
-    settings: Settings = {"data": "{work}/either", "channels": 1, "size": 64, "load_size": 64, "levels": 6}
+    settings: Settings = {
+        "data": "{work}/either", "channels": 1, "size": 64, "load_size": 64, "levels": 4, "lr": 4e-4,
+    }  # fmt: skip
     held_out = tuple(f"{{data}}/mr_contrasts/test/{contrast}" for contrast in ("T1", "T2", "FLAIR"))
     return Task(recipe, "mr_contrasts", "either", settings | more, 5.0, held_out)
 
@@ -116,7 +118,7 @@ def _contrasts(recipe: str, **more: object) -> Task:
 TASKS: dict[str, Task] = {
     "pix2pix": replace(
         _paired("pix2pix_compact"), settings={"data": "{data}/xray_lowdose", "channels": 1}, test_size=256),
-    "bicyclegan": _either("bicyclegan_compact"),
+    "bicyclegan": _either("bicyclegan_compact", lambda_kl=1e-3),
     "cut": _two_contrasts("cut_compact", nce_layers=RESNET_LAYERS),
     "cyclegan": _two_contrasts("cyclegan_compact"),
     "munit": _unpaired("munit_compact", width=16, blocks=2, critic_width=16, lr=4e-4),
@@ -133,7 +135,7 @@ TASKS: dict[str, Task] = {
         ("{data}/cats_dogs/testA",), test_size=256),
     "instagan": _defects("instagan_compact"),
     "clr_gan": _either("bicyclegan_compact", lambda_gan=0.0, lambda_l1=0.0, lambda_kl=0.0),
-    "cvae_gan": _either("bicyclegan_compact", lambda_gan2=0.0, lambda_z=0.0),
+    "cvae_gan": _either("bicyclegan_compact", lambda_kl=1e-3, lambda_gan2=0.0, lambda_z=0.0),
     "msgan": _either("msgan_compact"),
     "msgan_off": _either("msgan_compact", lambda_mode_seeking=0.0),
     "fastcut": _two_contrasts("fastcut_compact", nce_layers=RESNET_LAYERS),
