@@ -67,7 +67,9 @@ METHODS = {
     "CoGAN": Method("cogan_adaptation", "cogan_compact", (
         "batch=16", "width=16", "critic_channels=[16, 32, 256]", "lr=1e-3", "ema=0.99", "total_kimg=32",
     )),
-    "UNIT": Method("unit_adaptation", "unit_adaptation_compact", ("width=8", "total_kimg=32")),
+    "UNIT": Method("unit_adaptation", "unit_adaptation_compact", (
+        "width=8", "critic_width=16", "alike=true", "lambda_gan=0.1", "lambda_feature=2e-3", "total_kimg=24",
+    )),
 }  # fmt: skip
 # UNIT's paper, table 2; trained on MNIST's 60 000 images, USPS's parted at random.
 PUBLISHED = {

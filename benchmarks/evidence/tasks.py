@@ -94,8 +94,8 @@ def _two_digits(recipe: str, judge: str, **more: object) -> Task:
 def _tissue(**more: object) -> Task:
     """Tissue classes of T2 slices from labels of T1 slices; no pictures bridge the two."""
     settings: Settings = {
-        "data": "{work}/tissue", "domains": ("background", "gray", "white"), "channels": 1, "load_size": 64,
-        "lr": 4e-4, "bridge_share": 0.6,
+        "data": "{work}/tissue", "domains": ("background", "gray", "white"), "channels": 1, "size": 32,
+        "load_size": 32, "lr": 4e-4, "bridge_share": 0.7,
     }  # fmt: skip
     held_out = ("{work}/tissue/testB", "{work}/tissue/trainA")
     return Task("domain_bridge_compact", "mr_contrasts", "segmented", settings | more, 6.0, held_out)
@@ -145,7 +145,7 @@ TASKS: dict[str, Task] = {
     "distancegan": _two_contrasts("distancegan_compact"),
     "negcut": _two_contrasts("negcut_compact", nce_layers=RESNET_LAYERS),
     "unit": _contrast_pair("unit_compact"),
-    "diat": _defects("diat_compact", size=128, load_size=128, ratio=0.1),
+    "diat": _contrast_pair("diat_compact", ratio=1.0),
     "domain_bridge": _tissue(),
     "source_only": _tissue(lambda_translated=0.0, lambda_pseudo=0.0, bridge_share=0.0),
     "drit": _unpaired("drit_compact", size=32, load_size=36, width=16, critic_width=16, lr=4e-4),

@@ -14,8 +14,9 @@ import pytest
 import torch
 from numpy.typing import NDArray
 from onnx import TensorProto, helper
-from torch import Tensor, nn
+from torch import nn
 
+from benchmarks.compression.denoiser import Denoiser
 from benchmarks.compression.style_network import StyleTransfer
 from calibration.fidelity import psnr
 from export.onnx import main
@@ -25,25 +26,6 @@ from runtime.errors import GraphError, run_command
 from runtime.manifest import verify_engine
 
 SIZE = (64, 80)
-
-
-class DnCnn(nn.Module):
-    """(N, 1, H, W) gray 0..1 → without its noise of sigma 25 / 255 (Zhang et al. 2017)."""
-
-    def __init__(self, path: Path) -> None:
-        super().__init__()
-        arrays = np.load(path)
-        layers: list[nn.Module] = []
-        for i in range(17):
-            weight = torch.from_numpy(arrays[f"w{i}"])
-            convolution = nn.Conv2d(weight.shape[1], weight.shape[0], 3, padding=1)
-            convolution.load_state_dict({"weight": weight, "bias": torch.from_numpy(arrays[f"b{i}"])})
-            layers += [convolution, nn.ReLU()]
-        self.noise = nn.Sequential(*layers[:-1])
-
-    def forward(self, x: Tensor) -> Tensor:
-        noise: Tensor = self.noise(x)
-        return x - noise
 
 
 @pytest.fixture(scope="module", params=["onnx", "torchscript"])
@@ -115,7 +97,7 @@ def test_a_style_transfer_network_is_taken_over(style: tuple[nn.Module, Path], s
 def test_a_denoiser_of_gray_images_is_taken_over(
     save: Callable[..., list[str]], shared_data: Path, tmp_path: Path
 ) -> None:
-    source = save(DnCnn(shared_data / "weights/dncnn_gray_sigma25.npz"), 1, tmp_path / "dncnn")
+    source = save(Denoiser(shared_data / "weights/dncnn_gray_sigma25.npz"), 1, tmp_path / "dncnn")
     graph = tmp_path / "dncnn_frames.onnx"
     wanted = ["--range", "0:1", "--colour", "gray", "--size", "64x80", "--out", str(graph)]
     assert main([*source, *wanted]) == 0

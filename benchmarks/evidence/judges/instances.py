@@ -1,4 +1,4 @@
-"""InstaGAN and DIAT: is the instance changed, and nothing but the instance?"""
+"""InstaGAN: is the instance changed, and nothing but the instance?"""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ class InstancesJudge:
 
     def __init__(self, case: Case) -> None:
         data = case.recipe.data
-        self.slots = getattr(case.recipe.system, "slots", 0)  # of masks; DIAT finds out itself where
+        self.slots = case.recipe.system.slots
         where = Path(case.task.held_out[0])
         self.a, self.b = (whole(folder, data) for folder in case.task.held_out)
         folder, masks = ImageFolder(list_images(where), data.channels), MaskFolder(where)
@@ -73,14 +73,10 @@ class InstancesJudge:
 
     def translated(self, system: System | None) -> Tensor:
         """All masks, `slots` at a time; a pass without a mask is left out by the network itself."""
-        if system is None:
-            return self.a
-        if not self.slots:
-            return run(shipped(system), self.a)
         image = self.a
-        for first in range(0, self.masks.shape[1], self.slots):
+        for first in range(0, self.masks.shape[1], self.slots) if system else ():
             masks = self.masks[:, first : first + self.slots]
-            if bool((masks > 0).any()):
+            if system and bool((masks > 0).any()):
                 image = run(shipped(system), image, masks)
         return image
 

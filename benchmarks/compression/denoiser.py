@@ -1,0 +1,74 @@
+"""A real trained denoiser that was never ours, from its weight file to TorchScript.
+
+    python -m benchmarks.compression.denoiser --weights DIR/dncnn_gray_sigma25.npz --out dncnn.pt
+    python -m export.onnx --from-torchscript dncnn.pt --range 0:1 --colour gray --size 256x256 --out dncnn.onnx
+
+Zhang et al., "Beyond a Gaussian Denoiser: Residual Learning of Deep CNN for Image Denoising", TIP 2017: seventeen 3×3
+convolutions of 64 channels find the noise (σ = 25 levels of 255), which is subtracted; batch norm is folded in already.
+"""
+
+from __future__ import annotations
+
+import argparse
+import zipfile
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from export.trace import quiet_torch
+from runtime.errors import DONE, SourceError, run_command
+
+CHANNELS = (1, *[64] * 16, 1)
+
+
+class Denoiser(nn.Module):
+    """(N, 1, H, W) gray 0..1 → the same without its noise, not clamped.
+
+    Raises:
+        SourceError: the weight file is missing, damaged, or another network's.
+    """
+
+    def __init__(self, path: Path) -> None:
+        super().__init__()
+        layers: list[nn.Module] = []
+        for inner, outer in pairwise(CHANNELS):
+            layers += [nn.Conv2d(inner, outer, 3, padding=1), nn.ReLU()]
+        self.noise = nn.Sequential(*layers[:-1])
+        try:
+            arrays = np.load(path)
+            for k, conv in enumerate(self.noise[::2]):
+                weights = {"weight": arrays[f"w{k}"], "bias": arrays[f"b{k}"]}
+                conv.load_state_dict({name: torch.from_numpy(array) for name, array in weights.items()})
+        except FileNotFoundError as error:
+            raise SourceError(f"there is no weight file {path}") from error
+        except (OSError, EOFError, KeyError, ValueError, RuntimeError, zipfile.BadZipFile) as error:
+            raise SourceError(f"{path} does not hold the {len(CHANNELS) - 1} convolutions of DnCNN") from error
+
+    def forward(self, x: Tensor) -> Tensor:
+        noise: Tensor = self.noise(x)
+        return x - noise
+
+
+def main() -> int:
+    """Write the TorchScript file."""
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.compression.denoiser", description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )  # fmt: skip
+    parser.add_argument("--weights", type=Path, required=True, help="dncnn_gray_sigma25.npz")
+    parser.add_argument("--out", type=Path, required=True, help="TorchScript file to write")
+    args = parser.parse_args()
+    partial = args.out.with_name(args.out.name + ".tmp")
+    with quiet_torch():
+        script = torch.jit.trace(Denoiser(args.weights).eval(), torch.zeros(1, 1, 64, 64))  # type: ignore[no-untyped-call]
+        script.save(partial)
+    partial.replace(args.out)
+    print(args.out)
+    return DONE
+
+
+if __name__ == "__main__":
+    raise SystemExit(run_command(main))
