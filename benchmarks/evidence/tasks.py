@@ -166,5 +166,6 @@ TASKS: dict[str, Task] = {
         critic_channels=(16, 32, 256), lr=1e-3, ema=0.99),
     "dtn": _two_digits("dtn_compact", "same_digit", channels=1),
     "dann": Task("dann_compact", "digits", "classified", {
-        "data_a": "{data}/digits/usps.h5#train", "data_b": MNIST + "#0:8000"}, held_out=(MNIST + "#8000:10000",)),
+        "data_a": "{data}/digits/usps.h5#train", "data_b": MNIST + "#0:8000", "batch": 32, "shrink": 2},
+        2.0, (MNIST + "#8000:10000",)),
 }  # fmt: skip
