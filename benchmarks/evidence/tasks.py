@@ -110,6 +110,16 @@ def _defects(recipe: str, **more: object) -> Task:
     return Task(recipe, "magnetic_tile", "instances", settings | more, 4.0, held_out)
 
 
+def _steel(recipe: str, **more: object) -> Task:
+    """Patches to scratches, with boxes of both."""
+    settings: Settings = {
+        "data_a": "{data}/steel_defects/train/patches", "data_b": "{data}/steel_defects/train/scratches", "channels": 1,
+        "lr": 4e-4,
+    }  # fmt: skip
+    held_out = ("{data}/steel_defects/test/patches", "{data}/steel_defects/test/scratches")
+    return Task(recipe, "steel_defects", "boxed", settings | more, 6.0, held_out)
+
+
 def _contrasts(recipe: str, **more: object) -> Task:
     settings: Settings = {"data": "{data}/mr_contrasts", "channels": 1, "domains": ("FLAIR", "T1", "T2")}
     return Task(recipe, "mr_contrasts", "domains", settings | more, 3.0, ("{data}/mr_contrasts/test",))
@@ -150,6 +160,11 @@ TASKS: dict[str, Task] = {
     "source_only": _tissue(lambda_translated=0.0, lambda_pseudo=0.0, bridge_share=0.0),
     "drit": _unpaired("drit_compact", size=32, load_size=36, width=16, critic_width=16, lr=4e-4),
     "drit_pp": _contrasts("drit_pp_compact", size=32, load_size=36, width=16, critic_width=16, lr=4e-4),
+    "init": _steel("init_compact"),
+    "dunit": _steel("dunit_compact"),
+    "instaformer": _steel("instaformer_compact"),
+    "transgaga": Task("transgaga_compact", "cats_dogs", "landmarks", {"data": "{data}/cats_dogs"}, 8.0,
+                      ("{data}/cats_dogs/testA",)),
     "sincut": Task("sincut_compact", "video", "one_image", {"data": "{work}/two_frames"},
                    held_out=("{work}/two_frames/trainA", "{work}/two_frames/trainB")),
     "tuigan": Task("tuigan_compact", "video", "one_image", {

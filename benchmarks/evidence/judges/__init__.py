@@ -1,11 +1,13 @@
 """The judges by name."""
 
 from benchmarks.evidence.judges.adapted import ClassifiedJudge, SegmentedJudge
+from benchmarks.evidence.judges.boxed import BoxedJudge
 from benchmarks.evidence.judges.clusters import ClustersJudge
 from benchmarks.evidence.judges.digits import CouplesJudge, DigitsJudge, SameDigitJudge
 from benchmarks.evidence.judges.domains import DomainsJudge, TwoDomainsJudge
 from benchmarks.evidence.judges.instances import InstancesJudge
 from benchmarks.evidence.judges.judge import Judge
+from benchmarks.evidence.judges.landmarks import LandmarksJudge
 from benchmarks.evidence.judges.one_image import OneImageJudge
 from benchmarks.evidence.judges.paired import EitherJudge, EnlargedJudge, PairedJudge
 from benchmarks.evidence.judges.unpaired import UnpairedJudge
@@ -23,6 +25,8 @@ JUDGES: dict[str, type[Judge]] = {
     "classified": ClassifiedJudge,
     "segmented": SegmentedJudge,
     "clusters": ClustersJudge,
+    "boxed": BoxedJudge,
+    "landmarks": LandmarksJudge,
     "instances": InstancesJudge,
     "one_image": OneImageJudge,
 }
