@@ -57,12 +57,14 @@ def judged(name: str, case: Case, folder: Path, rows: Path) -> Row:
     if task.images == SHOWABLE:
         rows.mkdir(parents=True, exist_ok=True)
         cv2.imwrite(str(rows / f"{name}.jpg"), grid[:, :, ::-1])
-    before = read_rows(rows).get(name)
+    before, spent = read_rows(rows).get(name), minutes_spent(folder)
+    gated = before.precision if before and before.cpu_minutes == float(f"{spent:.4g}") else {}  # of this very run
     return Row(
         name, recipe.train.system, task.recipe, TASKS[name].settings, task.images, recipe.data.size,
         recipe.train.total_kimg, round(recipe.train.total_kimg * 1000 / recipe.train.batch), recipe.train.batch,
-        recipe.train.seed, minutes_spent(folder), _parameters(system), judge.measured, judge.count, judge.best,
+        recipe.train.seed, spent, _parameters(system), judge.measured, judge.count, judge.best,
         of_trained, of_untrained, of_identity, judge.context(), before.seen if before else "",
+        gated,
     )  # fmt: skip
 
 
