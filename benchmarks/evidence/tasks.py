@@ -143,6 +143,9 @@ TASKS: dict[str, Task] = {
     "srgan": Task("srgan_compact", "cats_dogs", "enlarged", {
         "data": "{data}/cats_dogs/trainA", "content": "mse", "pretrain": 1.0, "size": 48, "lr": 1e-3}, 4.0,
         ("{data}/cats_dogs/testA",), test_size=256),
+    "srgan_stage_two": Task("srgan_compact", "cats_dogs", "enlarged", {
+        "data": "{data}/cats_dogs/trainA", "content_weights": "{data}/weights/squeezenet1_1_imagenet_fp16.npz",
+        "pretrain": 0.6, "size": 48, "lr": 1e-3}, 9.0, ("{data}/cats_dogs/testA",), test_size=256),
     "instagan": _defects("instagan_compact"),
     "clr_gan": _either("bicyclegan_compact", lambda_gan=0.0, lambda_l1=0.0, lambda_kl=0.0),
     "cvae_gan": _either("bicyclegan_compact", lambda_kl=1e-3, lambda_gan2=0.0, lambda_z=0.0),
