@@ -158,7 +158,8 @@ TASKS: dict[str, Task] = {
     "distancegan": _two_contrasts("distancegan_compact"),
     "negcut": _two_contrasts("negcut_compact", nce_layers=RESNET_LAYERS),
     "unit": _contrast_pair("unit_compact"),
-    "diat": _contrast_pair("diat_compact", ratio=1.0),
+    "diat": replace(
+        _paired("diat_compact", load_size=64, ratio=1.0), judge="unpaired", minutes=6.0, test_size=64),
     "domain_bridge": _tissue(),
     "source_only": _tissue(lambda_translated=0.0, lambda_pseudo=0.0, bridge_share=0.0),
     "drit": _unpaired("drit_compact", size=32, load_size=36, width=16, critic_width=16, lr=4e-4),

@@ -1,4 +1,4 @@
-"""T1 slices as T2 slices, learned without pairs, judged by the true ones."""
+"""Translation learned without pairs, of pictures that have some, judged by the true ones."""
 
 from __future__ import annotations
 
@@ -15,28 +15,29 @@ from benchmarks.quality.pixels import psnr
 from models.system import System
 
 BLACK = -0.95  # tensor level below which a pixel is air
-RIM = 2  # px around the head that still count
+RIM = 2  # px around the subject that still count
 
 
 class UnpairedJudge(PairedJudge):
-    """SSIM counts in the head alone: seven eighths of a slice are air, where a level more or less decides it."""
+    """SSIM counts where it is not black: seven eighths of a slice are air, where a level more or less decides it."""
 
     measured: ClassVar[str] = (
-        "held-out pairs, of which the training saw the two sides unpaired: PSNR (dB; tone counts most in it), SSIM in "
-        "the head and LPIPS (SqueezeNet) against the true slice. Identity is the source itself"
+        "held-out pairs, of which the training saw the two sides unpaired: PSNR (dB; tone counts most in it), SSIM "
+        "where source or target is not black, and LPIPS (SqueezeNet) against the true target. Identity is the source "
+        "itself"
     )
     # LPIPS of 64 px sees outlines, which the two sides share: the source itself has 0.1.
-    best: ClassVar[dict[str, tuple[str, float]]] = {"psnr": ("high", 1.0), "ssim_in_head": ("high", 0.02)}
+    best: ClassVar[dict[str, tuple[str, float]]] = {"psnr": ("high", 1.0), "ssim_in_subject": ("high", 0.02)}
 
     def __init__(self, case: Case) -> None:
         super().__init__(case)
-        self.head: Tensor = grown(((self.source > BLACK) | (self.target > BLACK)).any(dim=1), RIM)
+        self.subject: Tensor = grown(((self.source > BLACK) | (self.target > BLACK)).any(dim=1), RIM)
 
     def figures(self, system: System | None) -> Figures:
         made = self.translations(system)[0] if system else self.source
         frames = to_frames(made)
         return {
             "psnr": fmean(psnr(a, b) for a, b in zip(frames, self.truth, strict=True)),
-            "ssim_in_head": ssim_where(made, self.target, self.head),
+            "ssim_in_subject": ssim_where(made, self.target, self.subject),
             "lpips": fmean(self.lpips.distance(a, b) for a, b in zip(frames, self.truth, strict=True)),
         }
