@@ -16,7 +16,7 @@ from models.data.images import list_images
 from models.errors import DataError
 
 Picture = NDArray[np.uint8]  # (H, W, 3) BGR, or (H, W)
-TISSUES = ("background", "gray", "white")  # matter, by its level in T1
+TISSUES = ("air", "soft", "dense")  # by its level in an X-ray
 
 
 def prepare(name: str, data: Path, work: Path) -> None:
@@ -50,10 +50,10 @@ def _steel(data: Path, out: Path) -> None:
             shutil.copy(path, out / f"{folder.name}_{path.name}")
 
 
-def tissue_levels(t1: Path) -> NDArray[np.float64]:
-    """The levels between the classes of TISSUES in a folder of T1 slices (Otsu's, of all of them)."""
-    slices = np.stack([_gray(path) for path in list_images(t1)])
-    levels = threshold_multiotsu(slices, classes=len(TISSUES))  # type: ignore[no-untyped-call]
+def tissue_levels(clean: Path) -> NDArray[np.float64]:
+    """The levels between the classes of TISSUES in a folder of clean X-rays (Otsu's, of all of them)."""
+    pictures = np.stack([_gray(path) for path in list_images(clean)])
+    levels = threshold_multiotsu(pictures, classes=len(TISSUES))  # type: ignore[no-untyped-call]
     return np.asarray(levels, np.float64)
 
 
@@ -67,14 +67,14 @@ def tissue(picture: Picture, levels: NDArray[np.float64]) -> NDArray[np.int64]:
 
 
 def _tissue(data: Path, out: Path) -> None:
-    """T1 slices with the class of each pixel, T2 slices without; the held-out T2 slices have T1's classes."""
-    contrasts = data / "mr_contrasts"
-    levels = tissue_levels(contrasts / "train" / "T1")
+    """Clean X-rays with the class of each pixel, dim ones without; the held-out dim ones have the clean ones' classes."""
+    pairs = data / "xray_lowdose"  # A is dim and noisy, B is clean
+    levels = tissue_levels(pairs / "trainB")
     for part in ("train", "test"):
-        for side, contrast in (("A", "T1"), ("B", "T2")):
-            shutil.copytree(contrasts / part / contrast, out / f"{part}{side}")
+        for ours, theirs in ("AB", "BA"):
+            shutil.copytree(pairs / f"{part}{theirs}", out / f"{part}{ours}")
     for part, side in (("train", "A"), ("test", "B")):
-        for path in list_images(contrasts / part / "T1"):
+        for path in list_images(pairs / f"{part}B"):
             classes = tissue(_gray(path), levels)
             _write(out / f"{part}{side}_labels" / f"{path.stem}.png", classes.astype(np.uint8))
 

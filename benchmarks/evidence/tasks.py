@@ -92,13 +92,13 @@ def _two_digits(recipe: str, judge: str, **more: object) -> Task:
 
 
 def _tissue(**more: object) -> Task:
-    """Tissue classes of T2 slices from labels of T1 slices; no pictures bridge the two."""
+    """Classes of dim X-rays from labels of clean ones; no pictures bridge the two."""
     settings: Settings = {
-        "data": "{work}/tissue", "domains": ("background", "gray", "white"), "channels": 1, "size": 32,
-        "load_size": 32, "lr": 4e-4, "bridge_share": 0.7,
+        "data": "{work}/tissue", "domains": ("air", "soft", "dense"), "channels": 1, "size": 48, "load_size": 48,
+        "lr": 4e-4, "bridge_share": 0.7,
     }  # fmt: skip
     held_out = ("{work}/tissue/testB", "{work}/tissue/trainA")
-    return Task("domain_bridge_compact", "mr_contrasts", "segmented", settings | more, 6.0, held_out)
+    return Task("domain_bridge_compact", "xray_lowdose", "segmented", settings | more, 6.0, held_out)
 
 
 def _defects(recipe: str, **more: object) -> Task:

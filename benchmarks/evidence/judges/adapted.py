@@ -57,15 +57,14 @@ class ClassifiedJudge:
 
 
 class SegmentedJudge:
-    """Held-out slices of the target; the source's rule, by which its labels were made, is the rival."""
+    """Held-out images of the target; the rule by which the source's labels were made is the rival."""
 
     measured: ClassVar[str] = (
-        "held-out T2 slices, their tissue classes known from the registered T1 slices: share of pixels and "
-        "intersection over union of the segmenter, which learned from labels of T1 alone. White matter is the "
-        "brightest tissue in T1 and the darkest in T2: its class is what has to be adapted. Identity is the thresholds "
-        "that made those labels, used on T2"
+        "held-out dim and noisy X-rays, the classes of their pixels known from the registered clean ones: intersection "
+        "over union and share of pixels of the segmenter, which learned from labels of clean ones alone. Identity is "
+        "the thresholds that made those labels"
     )
-    best: ClassVar[dict[str, tuple[str, float]]] = {"iou_white": ("high", 0.1)}
+    best: ClassVar[dict[str, tuple[str, float]]] = {"class_iou": ("high", 0.1)}
 
     def __init__(self, case: Case) -> None:
         data, (target, self.source) = case.recipe.data, map(Path, case.task.held_out)
@@ -92,7 +91,7 @@ class SegmentedJudge:
         found, right = scores(counts), np.diag(counts)
         iou = right / (counts.sum(axis=0) + counts.sum(axis=1) - right)
         of_each = {f"iou_{name}": float(value) for name, value in zip(self.names, iou, strict=True)}
-        return of_each | {"pixel_accuracy": found.pixel_accuracy, "class_iou": found.class_iou}
+        return {"class_iou": found.class_iou, "pixel_accuracy": found.pixel_accuracy} | of_each
 
     def context(self) -> Figures:
         return {}
@@ -104,5 +103,5 @@ class SegmentedJudge:
 
         return {
             "target": self.images[:SHOWN], "segmented": shown(self.answers(system)),
-            "T1's rule": shown(self.answers(None)), "truth": shown(self.labels),
+            "thresholds": shown(self.answers(None)), "truth": shown(self.labels),
         }  # fmt: skip
