@@ -67,7 +67,7 @@ def tissue(picture: Picture, levels: NDArray[np.float64]) -> NDArray[np.int64]:
 
 
 def _tissue(data: Path, out: Path) -> None:
-    """Clean X-rays with the class of each pixel, dim ones without; the held-out dim ones have the clean ones' classes."""
+    """Clean X-rays with the class of each pixel, dim ones without; the held-out dim ones have the classes too."""
     pairs = data / "xray_lowdose"  # A is dim and noisy, B is clean
     levels = tissue_levels(pairs / "trainB")
     for part in ("train", "test"):
