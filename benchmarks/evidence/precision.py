@@ -17,6 +17,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
+from benchmarks.evidence.prepare import prepare
 from benchmarks.evidence.rows import FOLDER, Precision, read_rows, write_row
 from benchmarks.evidence.tasks import TASKS, Task
 from calibration import quantize
@@ -25,11 +26,15 @@ from models.errors import ConfigError
 from runtime.errors import GateError, InlocoError, run_command
 
 FRAMES = ("--calibration-frames", "32", "--gate-frames", "12")
+PREPARED = {"video": "clip", "digits": "digits"}  # of a task's images, where no folder of them is at hand
 PRECISIONS = ("fp16", "int8")
 
 
-def frames_of(task: Task) -> Path | None:
+def frames_of(task: Task, data_root: Path, out: Path) -> Path | None:
     """A folder of what the system translates; None where there is none, as for generators of noise."""
+    if name := PREPARED.get(task.images):
+        prepare(name, data_root, out)
+        return out / name
     data = str(task.settings.get("data", ""))
     places = [str(task.settings.get("data_a", "")), f"{data}/trainA", f"{data}/train/T1", data]
     return next((Path(place) for place in places if place and any(Path(place).glob("*.[jp][pn]g"))), None)
@@ -76,7 +81,7 @@ def main() -> int:
             raise ConfigError(f"there is no row {name!r} in {args.results}: train it with benchmarks.evidence first")
         task = TASKS[name].filled(args.data, args.out)
         size = task.test_size or rows[name].size
-        found = verdicts(args.out / name / "checkpoint.safetensors", size, frames_of(task))
+        found = verdicts(args.out / name / "checkpoint.safetensors", size, frames_of(task, args.data, args.out))
         write_row(replace(rows[name], precision=found), args.results)
         for precision, verdict in found.items():
             print(f"{name} {precision}: {verdict.said()}")

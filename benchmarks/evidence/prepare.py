@@ -12,16 +12,21 @@ import numpy as np
 from numpy.typing import NDArray
 from skimage.filters import threshold_multiotsu
 
+from models.data.arrays import open_pictures
 from models.data.images import list_images
 from models.errors import DataError
 
 Picture = NDArray[np.uint8]  # (H, W, 3) BGR, or (H, W)
+FILES = 100  # digits
 TISSUES = ("air", "soft", "dense")  # by its level in an X-ray
 
 
 def prepare(name: str, data: Path, work: Path) -> None:
     """Make {work}/NAME, if a task reads it and it is not there yet; whole or not at all."""
-    makers = {"two_frames": _two_frames, "steel": _steel, "tissue": _tissue, "either": _either}
+    makers = {
+        "two_frames": _two_frames, "steel": _steel, "tissue": _tissue, "either": _either, "clip": _clip,
+        "digits": _digits,
+    }  # fmt: skip
     if name not in makers or (work / name).exists():
         return
     partial = work / f".{name}.partial"
@@ -87,6 +92,20 @@ def _either(data: Path, out: Path) -> None:
                 copy = out / side / f"{path.stem}_{contrast}{path.suffix}"
                 copy.parent.mkdir(parents=True, exist_ok=True)
                 shutil.copy(path.parents[1] / shown / path.name, copy)
+
+
+def _clip(data: Path, out: Path) -> None:
+    """Frames of the bottling line, to calibrate with what learned from one of them."""
+    for k, picture in enumerate(_read_clip(data / "video" / "bottle-detection.mp4")):
+        if k % 10 == 0:
+            _write(out / f"{k:04d}.png", picture)
+
+
+def _digits(data: Path, out: Path) -> None:
+    """Digits as files."""
+    digits = open_pictures(data / "digits" / "t10k-images-idx3-ubyte.gz", 1, 64)
+    for k in range(FILES):
+        _write(out / f"{k:04d}.png", np.asarray(digits[k], np.uint8))
 
 
 def _read_clip(path: Path) -> Iterator[Picture]:

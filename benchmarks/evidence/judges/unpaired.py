@@ -26,7 +26,7 @@ class UnpairedJudge(PairedJudge):
         "where source or target is not black, and LPIPS (SqueezeNet) against the true target. Identity is the source "
         "itself"
     )
-    # LPIPS of 64 px sees outlines, which the two sides share: the source itself has 0.1.
+    # LPIPS of 64 px sees outlines, which the two sides share: the source itself has 0.1 already.
     best: ClassVar[dict[str, tuple[str, float]]] = {"psnr": ("high", 1.0), "ssim_in_subject": ("high", 0.02)}
 
     def __init__(self, case: Case) -> None:
