@@ -32,6 +32,8 @@ VERBS = {
     "evidence-gate": ("benchmarks.evidence.precision", "say which precision of what was so trained passes the gate"),
     "style-network": ("benchmarks.compression.style_network", "take over a published style network as TorchScript"),
     "style-content": ("benchmarks.compression.content", "write pictures for a style network and its student"),
+    "denoiser": ("benchmarks.compression.denoiser", "take over a published denoiser as TorchScript"),
+    "noisy-pairs": ("benchmarks.compression.noisy", "write pictures with and without noise for a denoiser"),
     "systems-page": ("benchmarks.systems_page", "write docs/systems.md from the registry and the evidence"),
     "limited-data": ("benchmarks.limited_data", "train on few images with each method against overfitting"),
     "digits": ("benchmarks.digits", "train the digit table of UNIT's paper"),
