@@ -33,13 +33,11 @@ class Denoiser(nn.Module):
 
     def __init__(self, path: Path) -> None:
         super().__init__()
-        layers: list[nn.Module] = []
-        for inner, outer in pairwise(CHANNELS):
-            layers += [nn.Conv2d(inner, outer, 3, padding=1), nn.ReLU()]
-        self.noise = nn.Sequential(*layers[:-1])
+        convolutions = [nn.Conv2d(inner, outer, 3, padding=1) for inner, outer in pairwise(CHANNELS)]
+        self.noise = nn.Sequential(*[layer for conv in convolutions for layer in (conv, nn.ReLU())][:-1])
         try:
             arrays = np.load(path)
-            for k, conv in enumerate(self.noise[::2]):
+            for k, conv in enumerate(convolutions):
                 weights = {"weight": arrays[f"w{k}"], "bias": arrays[f"b{k}"]}
                 conv.load_state_dict({name: torch.from_numpy(array) for name, array in weights.items()})
         except FileNotFoundError as error:
