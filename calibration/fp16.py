@@ -1,8 +1,9 @@
 """FP16 in the graph: casts around the layers that gain from it; everything delicate stays FP32.
 
 FP16 holds ±65504 with 11 bits. So these stay FP32: normalisations, reductions, powers, exponentials (a
-variance of inputs of ±256 already overflows), what was measured near the limit, and the frame's own
-arithmetic before the first and behind the last layer, whose 8 or 16 bits deserve all of them.
+variance of inputs of ±256 already overflows), what was measured near the limit, what leads to nothing but a
+comparison (a threshold turns the last bit into a whole level), and the frame's own arithmetic before the first
+and behind the last layer, whose 8 or 16 bits deserve all of them.
 """
 
 from __future__ import annotations
@@ -60,6 +61,7 @@ BETWEEN = frozenset(
         "Where",
     }
 )
+COMPARISONS = frozenset({"Greater", "GreaterOrEqual", "Less", "LessOrEqual", "Equal"})
 # A module of this name holds what must never be lowered, such as coordinates; nodes are named after their modules.
 EXACT = "fp32"
 # Inputs that the operator wants in FP32 whatever its data are.
@@ -76,6 +78,7 @@ def safe_nodes(model: ModelProto, magnitudes: Mapping[str, Histogram]) -> list[s
     headroom."""
     wiring = Wiring(model)
     behind, ahead = _reach(model, wiring)
+    compared = _compared(model, wiring)
     return [
         node.name
         for node in model.graph.node
@@ -83,6 +86,7 @@ def safe_nodes(model: ModelProto, magnitudes: Mapping[str, Histogram]) -> list[s
             node.op_type in LAYERS or (node.op_type in BETWEEN and node.name in behind and node.name in ahead)
         )
         and EXACT not in node.name.split(".")
+        and node.name not in compared
         and _has_headroom(wiring, node, magnitudes)
     ]
 
@@ -171,6 +175,18 @@ def _reach(model: ModelProto, wiring: Wiring) -> tuple[set[str], set[str]]:
         if any(reader.op_type in LAYERS or reader.name in ahead for reader in readers):
             ahead.add(node.name)
     return behind, ahead
+
+
+def _compared(model: ModelProto, wiring: Wiring) -> set[str]:
+    """Names of the nodes whose values are read by nothing but comparisons, directly or through such nodes."""
+    found: set[str] = set()
+    outputs = {value.name for value in model.graph.output}
+    for node in reversed(model.graph.node):
+        readers = [reader for name in node.output for reader in wiring.readers[name]]
+        inner = outputs.isdisjoint(node.output) and readers
+        if inner and all(reader.op_type in COMPARISONS or reader.name in found for reader in readers):
+            found.add(node.name)
+    return found
 
 
 def _has_headroom(wiring: Wiring, node: NodeProto, magnitudes: Mapping[str, Histogram]) -> bool:

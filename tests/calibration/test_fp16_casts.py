@@ -102,6 +102,19 @@ def test_a_layer_measured_near_the_limit_stays_fp32(generator: ModelProto) -> No
     assert "block0a" not in safe_nodes(model, {"block0a": loud})
 
 
+def test_what_only_a_threshold_reads_stays_fp32(builder: Any) -> None:
+    """A mask just above its threshold would be off in FP16; the layer whose values are used too may round."""
+    g = builder
+    x = g.conv(g.picture(), (3, 8, 3), 1, "shared")
+    certainty = g.add("Sigmoid", g.conv(x, (8, 3, 3), 1, "mask"), name="certainty")
+    mask = g.add("Cast", g.add("Greater", certainty, g.constant(0.5)), to=TensorProto.FLOAT)
+    changed = g.conv(x, (8, 3, 3), 1, "changed", 0.3)
+    model = prepared(g.finish(g.add("Mul", mask, changed)))
+    chosen = set(safe_nodes(model, {}))
+    assert {"shared", "changed"} <= chosen
+    assert not {"mask", "certainty"} & chosen
+
+
 def test_the_emulation_overflows_where_a_device_would(builder: Any, samples: Samples) -> None:
     """ONNX Runtime alone would hide it: on the CPU it computes FP16 nodes in FP32 and drops the rounding
     between."""
