@@ -9,7 +9,6 @@ convolutions of 64 channels find the noise (σ = 25 levels of 255), which is sub
 
 from __future__ import annotations
 
-import argparse
 import zipfile
 from itertools import pairwise
 from pathlib import Path
@@ -18,8 +17,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from export.trace import quiet_torch
-from runtime.errors import DONE, SourceError, run_command
+from benchmarks.compression.torchscript import write_torchscript
+from runtime.errors import SourceError, run_command
 
 CHANNELS = (1, *[64] * 16, 1)
 
@@ -52,20 +51,7 @@ class Denoiser(nn.Module):
 
 def main() -> int:
     """Write the TorchScript file."""
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.compression.denoiser", description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )  # fmt: skip
-    parser.add_argument("--weights", type=Path, required=True, help="dncnn_gray_sigma25.npz")
-    parser.add_argument("--out", type=Path, required=True, help="TorchScript file to write")
-    args = parser.parse_args()
-    partial = args.out.with_name(args.out.name + ".tmp")
-    with quiet_torch():
-        script = torch.jit.trace(Denoiser(args.weights).eval(), torch.zeros(1, 1, 64, 64))  # type: ignore[no-untyped-call]
-        script.save(partial)
-    partial.replace(args.out)
-    print(args.out)
-    return DONE
+    return write_torchscript("denoiser", __doc__, "dncnn_gray_sigma25.npz", Denoiser, torch.zeros(1, 1, 64, 64))
 
 
 if __name__ == "__main__":

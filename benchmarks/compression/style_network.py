@@ -9,7 +9,6 @@ TensorFlow repository that published the weights: 9×9 ends, five residual block
 
 from __future__ import annotations
 
-import argparse
 import zipfile
 from pathlib import Path
 
@@ -18,8 +17,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from export.trace import quiet_torch
-from runtime.errors import DONE, SourceError, run_command
+from benchmarks.compression.torchscript import write_torchscript
+from runtime.errors import SourceError, run_command
 
 LAYERS = 16
 STRIDES = (1, 2, 2, *[1] * 10, 2, 2, 1)
@@ -79,20 +78,8 @@ class StyleTransfer(nn.Module):
 
 def main() -> int:
     """Write the TorchScript file."""
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.compression.style_network", description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )  # fmt: skip
-    parser.add_argument("--weights", type=Path, required=True, help="fast_style_wave_fp16.npz")
-    parser.add_argument("--out", type=Path, required=True, help="TorchScript file to write")
-    args = parser.parse_args()
-    partial = args.out.with_name(args.out.name + ".tmp")
-    with quiet_torch():
-        script = torch.jit.trace(StyleTransfer(args.weights).eval(), torch.zeros(1, 3, 256, 256))  # type: ignore[no-untyped-call]
-        script.save(partial)
-    partial.replace(args.out)
-    print(args.out)
-    return DONE
+    seen = torch.zeros(1, 3, 256, 256)
+    return write_torchscript("style_network", __doc__, "fast_style_wave_fp16.npz", StyleTransfer, seen)
 
 
 if __name__ == "__main__":

@@ -23,6 +23,7 @@ from benchmarks.evidence.tasks import TASKS, Task
 from calibration import quantize
 from export import onnx as export
 from models.errors import ConfigError
+from models.registry import system_class
 from runtime.errors import GateError, InlocoError, run_command
 
 FRAMES = ("--calibration-frames", "32", "--gate-frames", "12")
@@ -30,8 +31,10 @@ PREPARED = {"video": "clip", "digits": "digits"}  # of a task's images, where no
 PRECISIONS = ("fp16", "int8")
 
 
-def frames_of(task: Task, data_root: Path, out: Path) -> Path | None:
-    """A folder of what the system translates; None where there is none, as for generators of noise."""
+def frames_of(system: str, task: Task, data_root: Path, out: Path) -> Path | None:
+    """A folder of what the system translates; None where it makes its pictures of noise alone."""
+    if system_class(system).task == "noise to image":
+        return None
     if name := PREPARED.get(task.images):
         prepare(name, data_root, out)
         return out / name
@@ -81,7 +84,8 @@ def main() -> int:
             raise ConfigError(f"there is no row {name!r} in {args.results}: train it with benchmarks.evidence first")
         task = TASKS[name].filled(args.data, args.out)
         size = task.test_size or rows[name].size
-        found = verdicts(args.out / name / "checkpoint.safetensors", size, frames_of(task, args.data, args.out))
+        frames = frames_of(rows[name].system, task, args.data, args.out)
+        found = verdicts(args.out / name / "checkpoint.safetensors", size, frames)
         write_row(replace(rows[name], precision=found), args.results)
         for precision, verdict in found.items():
             print(f"{name} {precision}: {verdict.said()}")

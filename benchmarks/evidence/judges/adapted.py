@@ -82,8 +82,8 @@ class SegmentedJudge:
         """(N, H, W) classes."""
         if system:
             return run(system.deployables()["segmenter"], self.images).argmax(dim=1)
-        gray = to_frames(self.images.mean(dim=1, keepdim=True))
-        return torch.from_numpy(np.stack([tissue(picture[:, :, 0], tissue_levels(self.source)) for picture in gray]))
+        gray, levels = to_frames(self.images.mean(dim=1, keepdim=True)), tissue_levels(self.source)
+        return torch.from_numpy(np.stack([tissue(picture[:, :, 0], levels) for picture in gray]))
 
     def figures(self, system: System | None) -> Figures:
         pairs = zip(self.answers(system).numpy(), self.labels.numpy(), strict=True)
