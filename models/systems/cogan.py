@@ -121,7 +121,8 @@ class CoGan(System):
         cfg, critic = self.cfg, self.critic
         with torch.no_grad():
             pair = self.generator(uniform_noise(batch.source, cfg.latent))
-        fakes = [critic(self.augment(fake), domain) for fake, domain in zip(pair, "ab", strict=True)]
+        # The features of a pair are compared, so both are moved alike.
+        fakes = [critic(fake, domain) for fake, domain in zip(self.augment.pair(*pair), "ab", strict=True)]
         reals = [critic(self.augment(real), domain) for real, domain in ((batch.source, "a"), (batch.target, "b"))]
         losses = {
             f"gan_{domain}": cfg.lambda_gan * self.game.d(critic.real(real), critic.real(fake))
