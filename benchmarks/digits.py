@@ -65,10 +65,10 @@ METHODS = {
     "source only": Method("dann", "dann_compact", SHORT_DANN, ("lambda_domain=0.0",)),
     "DANN": Method("dann", "dann_compact", SHORT_DANN),
     "CoGAN": Method("cogan_adaptation", "cogan_compact", (
-        "batch=16", "width=16", "critic_channels=[16, 32, 256]", "lr=1e-3", "ema=0.99", "total_kimg=32",
+        "batch=16", "width=16", "critic_channels=[16, 32, 256]", "lr=1e-3", "ema=0.99", "total_kimg=64",
     )),
     "UNIT": Method("unit_adaptation", "unit_adaptation_compact", (
-        "width=8", "critic_width=16", "alike=true", "lambda_gan=0.1", "lambda_feature=2e-3", "total_kimg=24",
+        "width=8", "critic_width=16", "alike=true", "lambda_feature=1e-3", "total_kimg=32",
     )),
 }  # fmt: skip
 # UNIT's paper, table 2; trained on MNIST's 60 000 images, USPS's parted at random.
