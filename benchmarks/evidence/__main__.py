@@ -22,7 +22,7 @@ from benchmarks.evidence.judges.judge import Case
 from benchmarks.evidence.prepare import prepare
 from benchmarks.evidence.rows import FOLDER, Row, read_rows, write_row
 from benchmarks.evidence.tasks import TASKS, Task
-from benchmarks.evidence.training import minutes_spent, planned, trained
+from benchmarks.evidence.training import loss_at_ends, minutes_spent, planned, trained
 from models.checkpoint import load_system
 from models.errors import ConfigError, run_command
 from models.grid import write_grid
@@ -53,6 +53,8 @@ def judged(name: str, case: Case, folder: Path, rows: Path) -> Row:
     of_trained, of_untrained, of_identity = [
         judge.figures(one) for one in tqdm((system, untrained, None), desc=f"judging {name}", leave=False)
     ]
+    if task.falls:
+        of_untrained["instance_loss"], of_trained["instance_loss"] = loss_at_ends(folder, task.falls)
     grid = write_grid(folder / "grid.png", judge.rows(system))
     if task.images == SHOWABLE:
         rows.mkdir(parents=True, exist_ok=True)
@@ -77,7 +79,7 @@ def _report(row: Row) -> str:
     lines = [f"{row.name}: {row.kimg} kimg in {row.cpu_minutes:.1f} CPU minutes; {row.measured}"]
     for name in row.trained:
         values = [getattr(row, which).get(name) for which in ("trained", "untrained", "identity")]
-        lines.append(f"  {name:<18}" + "  ".join("–" if value is None else f"{value:.4g}" for value in values))
+        lines.append(f"  {name:<18} " + "  ".join("–" if value is None else f"{value:.4g}" for value in values))
     context = ", ".join(f"{name} {value:.4g}" for name, value in row.context.items())
     return "\n".join([*lines, f"  {context}", f"  learned: {row.learned()}"])
 

@@ -18,6 +18,7 @@ from models.errors import DataError
 
 Picture = NDArray[np.uint8]  # (H, W, 3) BGR, or (H, W)
 FILES = 100  # digits
+WINDOW = 80  # px of a tile around a flaw
 TISSUES = ("air", "soft", "dense")  # by its level in an X-ray
 
 
@@ -25,7 +26,7 @@ def prepare(name: str, data: Path, work: Path) -> None:
     """Make {work}/NAME, if a task reads it and it is not there yet; whole or not at all."""
     makers = {
         "two_frames": _two_frames, "steel": _steel, "tissue": _tissue, "either": _either, "clip": _clip,
-        "digits": _digits,
+        "digits": _digits, "flaws": _flaws,
     }  # fmt: skip
     if name not in makers or (work / name).exists():
         return
@@ -92,6 +93,23 @@ def _either(data: Path, out: Path) -> None:
                 copy = out / side / f"{path.stem}_{contrast}{path.suffix}"
                 copy.parent.mkdir(parents=True, exist_ok=True)
                 shutil.copy(path.parents[1] / shown / path.name, copy)
+
+
+def _flaws(data: Path, out: Path) -> None:
+    """Windows of tiles with their masks: A around each tile's greatest blowhole, B anywhere on tiles without a flaw."""
+    rng = np.random.default_rng(0)
+    for part in ("train", "test"):
+        for side, kind in (("A", "blowhole"), ("B", "free")):
+            folder = data / "magnetic_tile" / part / kind
+            for path in list_images(folder):
+                mask = _gray(folder.with_name(f"{kind}_mask") / f"{path.stem}.png")
+                _, _, stats, centres = cv2.connectedComponentsWithStats((mask > 127).astype(np.uint8))
+                flaws = stats[1:, cv2.CC_STAT_AREA]
+                centre = centres[1 + flaws.argmax()] if len(flaws) else rng.uniform(0, mask.shape[::-1])
+                room = np.array(mask.shape[::-1]) - WINDOW
+                x, y = np.clip(np.rint(centre) - WINDOW // 2, 0, room).astype(int)
+                for name, picture in ((f"{part}{side}", _gray(path)), (f"{part}{side}_mask", mask)):
+                    _write(out / name / f"{path.stem}.png", picture[y : y + WINDOW, x : x + WINDOW])
 
 
 def _clip(data: Path, out: Path) -> None:

@@ -62,6 +62,7 @@ class Row:
             for name, wanted in self.best.items()
             if name in self.trained
             for other in (self.untrained, self.identity)
+            if name in other
         )
 
 

@@ -27,6 +27,7 @@ class Task:
     minutes: float = 4.0  # CPU
     held_out: tuple[str, ...] = ()  # folders or files that nothing is trained on
     test_size: int = 0  # px at which images are judged; 0 = the training's
+    falls: tuple[str, ...] = ()  # losses of the training whose sum tells how consistent instances are
 
     def filled(self, data: Path, work: Path) -> Task:
         """With the folders' names in all settings."""
@@ -48,20 +49,21 @@ def _paired(recipe: str, **more: object) -> Task:
 
 
 def _either(recipe: str, **more: object) -> Task:
-    """T1 to T2 or FLAIR: z must say which, for nothing else does."""
-    settings: Settings = {
-        "data": "{work}/either", "channels": 1, "size": 64, "load_size": 64, "levels": 4, "lr": 4e-4,
-    }  # fmt: skip
+    """T1 to T2 or FLAIR: the style must say which, for nothing else does."""
+    settings: Settings = {"data": "{work}/either", "channels": 1, "size": 64, "load_size": 64, "lr": 4e-4}
     held_out = tuple(f"{{data}}/mr_contrasts/test/{contrast}" for contrast in ("T1", "T2", "FLAIR"))
     return Task(recipe, "mr_contrasts", "either", settings | more, 5.0, held_out)
 
 
-def _unpaired(recipe: str, **more: object) -> Task:
-    settings: Settings = {"data": "{data}/thermal_color", "size": 64, "load_size": 72}
-    return Task(
-        recipe, "thermal_color", "two_domains", settings | more,
-        held_out=("{data}/thermal_color/testA", "{data}/thermal_color/testB"),
-    )  # fmt: skip
+def _mode_seeking(weight: float) -> Task:
+    """Whether the loss, rather than the network, makes z count."""
+    return replace(_either("msgan_compact", levels=4, lambda_mode_seeking=weight), judge="diverse")
+
+
+def _either_unpaired(recipe: str, **more: object) -> Task:
+    """The same by systems that use no pairs. Tone is what is learned, so no augmentation may change it."""
+    narrow: Settings = {"width": 16, "blocks": 2, "critic_width": 16, "batch": 1, "augment": "translation"}
+    return replace(_either(recipe, **narrow, **more), minutes=8.0)
 
 
 def _contrast_pair(recipe: str, **more: object) -> Task:
@@ -102,41 +104,45 @@ def _tissue(**more: object) -> Task:
 
 
 def _defects(recipe: str, **more: object) -> Task:
-    """Tiles with blowholes to tiles without."""
+    """Blowholes of tiles to no blowhole, in windows around them."""
     settings: Settings = {
-        "data_a": "{data}/magnetic_tile/train/blowhole", "data_b": "{data}/magnetic_tile/train/free", "channels": 1,
+        "data": "{work}/flaws", "channels": 1, "size": 64, "load_size": 64, "batch": 1, "instances": 1, "lr": 4e-4,
     }  # fmt: skip
-    held_out = ("{data}/magnetic_tile/test/blowhole", "{data}/magnetic_tile/test/free")
-    return Task(recipe, "magnetic_tile", "instances", settings | more, 4.0, held_out)
+    held_out = ("{work}/flaws/testA", "{work}/flaws/testB")
+    return Task(recipe, "magnetic_tile", "instances", settings | more, 6.0, held_out)
 
 
-def _steel(recipe: str, **more: object) -> Task:
+def _steel(recipe: str, *falls: str, **more: object) -> Task:
     """Patches to scratches, with boxes of both."""
     settings: Settings = {
         "data_a": "{data}/steel_defects/train/patches", "data_b": "{data}/steel_defects/train/scratches", "channels": 1,
         "lr": 4e-4,
     }  # fmt: skip
     held_out = ("{data}/steel_defects/test/patches", "{data}/steel_defects/test/scratches")
-    return Task(recipe, "steel_defects", "boxed", settings | more, 6.0, held_out)
+    return Task(recipe, "steel_defects", "boxed", settings | more, 6.0, held_out, falls=falls)
 
 
 def _contrasts(recipe: str, **more: object) -> Task:
-    settings: Settings = {"data": "{data}/mr_contrasts", "channels": 1, "domains": ("FLAIR", "T1", "T2")}
-    return Task(recipe, "mr_contrasts", "domains", settings | more, 3.0, ("{data}/mr_contrasts/test",))
+    """Every contrast to every other one. Tone is what tells them apart, so no augmentation may change it."""
+    settings: Settings = {
+        "data": "{data}/mr_contrasts", "channels": 1, "domains": ("FLAIR", "T1", "T2"), "augment": "translation",
+        "lr": 4e-4,
+    }  # fmt: skip
+    return Task(recipe, "mr_contrasts", "domains", settings | more, 8.0, ("{data}/mr_contrasts/test",))
 
 
 TASKS: dict[str, Task] = {
     "pix2pix": replace(
         _paired("pix2pix_compact"), settings={"data": "{data}/xray_lowdose", "channels": 1}, test_size=256),
-    "bicyclegan": _either("bicyclegan_compact", lambda_kl=1e-3),
+    "bicyclegan": _either("bicyclegan_compact", levels=4, lambda_kl=1e-3),
     "cut": _two_contrasts("cut_compact", nce_layers=RESNET_LAYERS),
     "cyclegan": _two_contrasts("cyclegan_compact"),
-    "munit": _unpaired("munit_compact", width=16, blocks=2, critic_width=16, lr=4e-4),
+    "munit": _either_unpaired("munit_compact"),
     "stargan_v2": _contrasts(
-        "stargan_v2_compact", size=32, load_size=36, width=16, max_width=64, mapping_width=64, style_dim=16, lr=4e-4),
+        "stargan_v2_compact", size=32, load_size=32, width=16, max_width=64, mapping_width=64, style_dim=16),
     "stargan": _contrasts(
-        "stargan_compact", size=32, load_size=36, batch=4, blocks=2, critic_width=16, critic_layers=4, n_critic=1,
-        lr=4e-4),
+        "stargan_compact", size=48, load_size=48, batch=4, width=16, blocks=3, critic_width=16, critic_layers=4,
+        n_critic=1),
     "tunit": Task("tunit_compact", "steel_defects", "clusters", {
         "data": "{work}/steel", "channels": 1, "size": 32, "load_size": 64, "batch": 32, "warm_up": 0.8, "lr": 5e-4},
         held_out=("{data}/steel_defects/test",)),
@@ -146,11 +152,11 @@ TASKS: dict[str, Task] = {
     "srgan_stage_two": Task("srgan_compact", "cats_dogs", "enlarged", {
         "data": "{data}/cats_dogs/trainA", "content_weights": "{data}/weights/squeezenet1_1_imagenet_fp16.npz",
         "pretrain": 0.6, "size": 48, "lr": 1e-3}, 9.0, ("{data}/cats_dogs/testA",), test_size=256),
-    "instagan": _defects("instagan_compact"),
-    "clr_gan": _either("bicyclegan_compact", lambda_gan=0.0, lambda_l1=0.0, lambda_kl=0.0),
-    "cvae_gan": _either("bicyclegan_compact", lambda_kl=1e-3, lambda_gan2=0.0, lambda_z=0.0),
-    "msgan": _either("msgan_compact"),
-    "msgan_off": _either("msgan_compact", lambda_mode_seeking=0.0),
+    "instagan": _defects("instagan_compact", blocks=3, critic_width=16),
+    "clr_gan": _either("bicyclegan_compact", levels=4, lambda_gan=0.0, lambda_l1=0.0, lambda_kl=0.0),
+    "cvae_gan": _either("bicyclegan_compact", levels=4, lambda_kl=1e-3, lambda_gan2=0.0, lambda_z=0.0),
+    "msgan": _mode_seeking(0.1),  # of the paper's 1.0, for the term is larger where most of a picture is black
+    "msgan_off": _mode_seeking(0.0),
     "fastcut": _two_contrasts("fastcut_compact", nce_layers=RESNET_LAYERS),
     "ugatit": _contrast_pair("ugatit_compact", size=96, load_size=96),
     "nice_gan": _contrast_pair("nice_gan_compact", size=96, load_size=96),
@@ -162,11 +168,13 @@ TASKS: dict[str, Task] = {
         _paired("diat_compact", load_size=64, ratio=1.0), judge="unpaired", minutes=6.0, test_size=64),
     "domain_bridge": _tissue(),
     "source_only": _tissue(lambda_translated=0.0, lambda_pseudo=0.0, bridge_share=0.0),
-    "drit": _unpaired("drit_compact", size=32, load_size=36, width=16, critic_width=16, lr=4e-4),
-    "drit_pp": _contrasts("drit_pp_compact", size=32, load_size=36, width=16, critic_width=16, lr=4e-4),
-    "init": _steel("init_compact"),
-    "dunit": _steel("dunit_compact"),
-    "instaformer": _steel("instaformer_compact"),
+    "drit": _either_unpaired("drit_compact"),
+    "drit_mode_seeking": _either_unpaired("drit_compact", lambda_mode_seeking=1.0),
+    "drit_pp": _contrasts(
+        "drit_pp_compact", size=48, load_size=48, width=16, critic_width=16, critic_layers=4, batch=2),
+    "init": _steel("init_compact", "G/object_cycle_ab", "G/object_cycle_ba"),
+    "dunit": _steel("dunit_compact", "G/instance", "G/instance_cycle", batch=1),
+    "instaformer": _steel("instaformer_compact", "G/instance_nce", size=64, load_size=72, batch=1),
     "transgaga": Task("transgaga_compact", "cats_dogs", "landmarks", {"data": "{data}/cats_dogs"}, 8.0,
                       ("{data}/cats_dogs/testA",)),
     "sincut": Task("sincut_compact", "video", "one_image", {"data": "{work}/two_frames"},

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from itertools import islice
 from pathlib import Path
+from statistics import fmean
 from tempfile import TemporaryDirectory
+
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from models.checkpoint import load_system
 from models.config import parse_toml
@@ -14,7 +18,7 @@ from models.train import train
 from models.trainer import Trainer
 
 RECIPES = Path(__file__).parents[2] / "models" / "recipes"
-WARM_UP, TIMED = 2, 12  # steps
+WARM_UP, PLACES, ROW = 2, 4, 6  # steps, and places in a run with so many steps in a row
 QUIET = {"accelerator": "cpu", "save_every_kimg": 1e6, "grid_every_kimg": 1e6}
 
 
@@ -34,18 +38,23 @@ def planned(recipe: str, settings: dict[str, object], folder: Path, minutes: flo
 
 
 def seconds_per_image(recipe: Recipe) -> float:
-    """CPU seconds, so that what else runs on the machine does not count; the steps are spread over the whole run."""
+    """CPU seconds, so that what else runs on the machine does not count.
+
+    Phases that begin later are met at one of the places, and those of every n-th step within the steps in a row.
+    """
+    timed = PLACES * ROW
     with TemporaryDirectory() as folder:
         trainer = Trainer(recipe, Path(folder))
-        batches = islice(trainer.batches(), WARM_UP + TIMED)
+        batches = islice(trainer.batches(), WARM_UP + timed)
         begun = 0.0
         for k, batch in enumerate(batches):
             if k == WARM_UP:
                 begun = time.process_time()
-            if k >= WARM_UP:  # phases that begin later, or run at every n-th step, must be among the timed ones
-                trainer.step = round(trainer.total_steps * (k - WARM_UP) / TIMED) + (k - WARM_UP)
+            if k >= WARM_UP:
+                place, further = divmod(k - WARM_UP, ROW)
+                trainer.step = round(trainer.total_steps * (place + 0.5) / PLACES) + further
             trainer.train_step(batch)
-    return (time.process_time() - begun) / (TIMED * recipe.train.batch)
+    return (time.process_time() - begun) / (timed * recipe.train.batch)
 
 
 def trained(recipe: Recipe, folder: Path) -> None:
@@ -68,3 +77,15 @@ def minutes_spent(folder: Path) -> float:
     """CPU minutes that a run has taken until now."""
     path = folder / "cpu_minutes.txt"
     return float(path.read_text(encoding="utf-8")) if path.is_file() else 0.0
+
+
+def loss_at_ends(folder: Path, names: Sequence[str]) -> tuple[float, float]:
+    """The sum of a run's losses as logged: its mean over the first tenth of the steps that have it, and over the last.
+
+    `names` are tags of the log, such as "G/instance".
+    """
+    log = EventAccumulator(str(folder), {"scalars": 0})
+    log.Reload()
+    values = [sum(entries) for entries in zip(*([e.value for e in log.Scalars(name)] for name in names), strict=True)]
+    tenth = max(len(values) // 10, 1)
+    return fmean(values[:tenth]), fmean(values[-tenth:])

@@ -8,13 +8,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from torch.utils.tensorboard import SummaryWriter
 
 from benchmarks.evidence.classifiers import DigitNet, accuracy, digit_classifier
-from benchmarks.evidence.judges.instances import grown, ssim_where
-from benchmarks.evidence.measures import cluster_accuracy, entropy, mutual_information
+from benchmarks.evidence.measures import cluster_accuracy, entropy, grown, mutual_information, ssim_where
 from benchmarks.evidence.rows import Precision, Row, better, read_rows, write_row
 from benchmarks.evidence.tasks import TASKS
-from benchmarks.evidence.training import RECIPES, planned
+from benchmarks.evidence.training import RECIPES, loss_at_ends, planned
 from models.errors import DataError
 from models.registry import SYSTEMS
 
@@ -105,3 +105,11 @@ def test_every_task_names_a_recipe_and_settings_that_there_are(name: str, tmp_pa
     assert set(task.settings) <= set(names)
     assert recipe.train.system in SYSTEMS
     assert "{" not in "".join(map(str, [*task.settings.values(), *task.held_out]))
+
+
+def test_losses_at_the_ends_of_a_run_are_sums_over_its_first_and_last_tenth(tmp_path: Path) -> None:
+    with SummaryWriter(str(tmp_path)) as log:  # type: ignore[no-untyped-call]
+        for step in range(20):
+            log.add_scalar("G/instance", 20 - step, step)  # type: ignore[no-untyped-call]
+            log.add_scalar("G/instance_cycle", 1, step)  # type: ignore[no-untyped-call]
+    assert loss_at_ends(tmp_path, ["G/instance", "G/instance_cycle"]) == (20.5, 2.5)

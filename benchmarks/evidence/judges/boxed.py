@@ -5,18 +5,19 @@ from __future__ import annotations
 from pathlib import Path
 from typing import ClassVar
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from benchmarks.evidence.classifiers import LinearOnSqueeze, accuracy, predicted
-from benchmarks.evidence.judges.domains import STYLES, TwoDomainsJudge, labelled
+from benchmarks.evidence.judges.domains import STYLES, TwoDomainsJudge
 from benchmarks.evidence.judges.judge import Case, Figures
 from benchmarks.evidence.judges.paired import shipped
-from benchmarks.evidence.pictures import CENTRE, drawn, run, whole
+from benchmarks.evidence.pictures import CENTRE, drawn, run
+from benchmarks.quality.frechet import Vectors, frechet
 from models.data.boxes import BoxFolder, box_slots
 from models.data.images import ImageFolder, View, list_images
-from models.data.places import DataConfig, sides
+from models.data.places import DataConfig
 from models.system import Control, Deployable, System
 
 CROP = 64  # px, to which what a box holds is resized
@@ -46,18 +47,24 @@ class BoxedJudge(TwoDomainsJudge):
 
     measured: ClassVar[str] = TwoDomainsJudge.measured.replace(
         "; with a style",
-        ", share of what the boxes hold that a classifier of A's and B's instances puts into B; with a style",
+        "; instance_distance: such a distance of what the boxes hold to what B's boxes hold; instance_loss: how "
+        "inconsistent instances are by the training's own loss, over its last tenth and (as untrained) its first; with "
+        "a style",
     )
-    best: ClassVar[dict[str, tuple[str, float]]] = {"in_target": ("high", 0.3), "instances_in_target": ("high", 0.2)}
+    best: ClassVar[dict[str, tuple[str, float]]] = {
+        "in_target": ("high", 0.3), "instance_distance": ("low", 0.2), "instance_loss": ("low", 0.1)
+    }  # fmt: skip
 
     def __init__(self, case: Case) -> None:
         super().__init__(case)
-        data, folders = case.recipe.data, [*map(Path, case.task.held_out), *sides(case.recipe.data)]
-        self.boxes, *others = (boxes_of(folder, data) for folder in folders)
-        images = [whole(str(side), data) for side in sides(data)]
-        self.held_out = [crops(images, boxes) for images, boxes in ((self.a, self.boxes), (self.b, others[0]))]
-        instances = [crops(*pair) for pair in zip(images, others[1:], strict=True)]
-        self.readers = LinearOnSqueeze(self.classifier.squeeze, *labelled(instances))
+        data = case.recipe.data
+        self.boxes, of_b = (boxes_of(Path(folder), data) for folder in case.task.held_out)
+        self.instances = self.features(self.b, of_b)
+
+    def features(self, images: Tensor, boxes: Tensor) -> Vectors:
+        """Of what the boxes hold, (M, D)."""
+        found: Vectors = self.classifier.squeeze(crops(images, boxes)).double().numpy()
+        return found
 
     @staticmethod
     def part(system: System) -> Deployable:
@@ -79,9 +86,5 @@ class BoxedJudge(TwoDomainsJudge):
 
     def figures(self, system: System | None) -> Figures:
         versions = self.translations(system) if system else [self.a]
-        found = torch.cat([crops(images, self.boxes) for images in versions])
-        share = float((predicted(self.readers, found) == 1).mean())
-        return super().figures(system) | {"instances_in_target": share}
-
-    def context(self) -> Figures:
-        return super().context() | {"instance_classifier_accuracy": accuracy(self.readers, *labelled(self.held_out))}
+        found = np.concatenate([self.features(images, self.boxes) for images in versions])
+        return super().figures(system) | {"instance_distance": frechet(found, self.instances)}

@@ -15,10 +15,11 @@ from torch.nn import functional as F
 from benchmarks.evidence.classifiers import LinearOnSqueeze, accuracy, predicted
 from benchmarks.evidence.judges.judge import Case, Figures
 from benchmarks.evidence.judges.paired import SHOWN, shipped, spread
+from benchmarks.evidence.measures import ssim_where, subject
 from benchmarks.evidence.pictures import drawn, run, to_frames, whole
 from benchmarks.quality.frechet import frechet
 from benchmarks.quality.lpips import load_lpips
-from benchmarks.quality.pixels import edge_ssim, ssim
+from benchmarks.quality.pixels import edge_ssim, psnr
 from benchmarks.quality.squeeze import Squeeze
 from models.data.places import domain_folders, sides
 from models.system import System
@@ -29,11 +30,6 @@ STYLES = 3  # for each image
 def kept(one: Tensor, other: Tensor) -> float:
     """Mean SSIM of the edges."""
     return fmean(edge_ssim(a, b) for a, b in zip(to_frames(one), to_frames(other), strict=True))
-
-
-def same_pixels(one: Tensor, other: Tensor) -> float:
-    """Mean SSIM."""
-    return fmean(ssim(a, b) for a, b in zip(to_frames(one), to_frames(other), strict=True))
 
 
 def labelled(folders: list[Tensor]) -> tuple[Tensor, Tensor]:
@@ -73,14 +69,15 @@ class TwoDomainsJudge:
     @cached_property
     def real(self) -> Tensor:
         """Features of B's held-out images."""
-        return self.classifier.features(self.b)
+        found: Tensor = self.classifier.squeeze(self.b)
+        return found
 
     def figures(self, system: System | None) -> Figures:
         versions = self.translations(system) if system else [self.a]
         made = torch.cat(versions)
         found = {
             "in_target": float((predicted(self.classifier, made) == 1).mean()),
-            "distance": frechet(self.classifier.features(made).double().numpy(), self.real.double().numpy()),
+            "distance": frechet(self.classifier.squeeze(made).double().numpy(), self.real.double().numpy()),
             "edge_ssim": fmean(kept(images, self.a) for images in versions),
         }
         if len(versions) > 1:
@@ -102,10 +99,11 @@ class DomainsJudge:
     measured: ClassVar[str] = (
         "held-out images, each to every other domain: share that a classifier of the real domains (logistic regression "
         "on SqueezeNet features) puts into the domain that was asked for, SSIM of the edges with the source; where "
-        "slices of the same name are registered, SSIM with the true one. Identity is the source itself"
+        "slices of the same name are registered, PSNR (dB) of the true one and SSIM with it where either is not black. "
+        "Identity is the source itself"
     )
     best: ClassVar[dict[str, tuple[str, float]]] = {
-        "in_target": ("high", 0.3), "ssim_to_true_slice": ("high", 0.02)
+        "in_target": ("high", 0.3), "psnr_to_true_slice": ("high", 1.0)
     }  # fmt: skip
 
     def __init__(self, case: Case) -> None:
@@ -130,15 +128,18 @@ class DomainsJudge:
         return run(part, images, *controls)
 
     def figures(self, system: System | None) -> Figures:
-        landed, edges, true = [], [], []
+        landed, edges, like, near = [], [], [], []
         for source, images in enumerate(self.images):
             for target in [k for k in range(len(self.names)) if k != source]:
                 made = self.to_domain(system, images, target) if system else images
                 landed.append((predicted(self.classifier, made) == target).mean())
                 edges.append(kept(made, images))
-                true.append(same_pixels(made, self.images[target]) if self.registered else 0.0)
+                if self.registered:
+                    truth = self.images[target]
+                    like.append(ssim_where(made, truth, subject(images, truth)))
+                    near += [psnr(a, b) for a, b in zip(to_frames(made), to_frames(truth), strict=True)]
         found = {"in_target": float(np.mean(landed)), "edge_ssim": fmean(edges)}
-        return found | ({"ssim_to_true_slice": fmean(true)} if self.registered else {})
+        return found | ({"psnr_to_true_slice": fmean(near), "ssim_to_true_slice": fmean(like)} if near else {})
 
     def context(self) -> Figures:
         return {"classifier_accuracy": accuracy(self.classifier, *labelled(self.images))}

@@ -7,15 +7,14 @@ from typing import ClassVar
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
-from skimage.metrics import structural_similarity
 from torch import Tensor
 
 from benchmarks.evidence.classifiers import LinearOnSqueeze, accuracy, predicted
 from benchmarks.evidence.judges.domains import labelled
 from benchmarks.evidence.judges.judge import Case, Figures
 from benchmarks.evidence.judges.paired import SHOWN, shipped
-from benchmarks.evidence.pictures import CENTRE, run, to_frames, whole
+from benchmarks.evidence.measures import grown, ssim_where
+from benchmarks.evidence.pictures import CENTRE, run, whole
 from benchmarks.quality.squeeze import Squeeze
 from models.data.images import ImageFolder, View, list_images
 from models.data.masks import MaskFolder, mask_slots
@@ -23,24 +22,6 @@ from models.data.places import sides
 from models.system import System
 
 RIM = 6  # px around a mask that count as neither inside nor outside
-Inside = NDArray[np.bool_]
-
-
-def ssim_where(one: Tensor, other: Tensor, where: Tensor) -> float:
-    """Mean over N images (N, C, H, W) of the SSIM map's mean over the pixels of `where` (N, H, W)."""
-    found = []
-    for a, b, kept in zip(to_frames(one), to_frames(other), where.numpy(), strict=True):
-        _, map_ = structural_similarity(  # type: ignore[no-untyped-call]
-            a, b, channel_axis=2, gaussian_weights=True, sigma=1.5, use_sample_covariance=False, full=True
-        )
-        found.append(float(map_.mean(axis=2)[kept].mean()))
-    return float(np.mean(found))
-
-
-def grown(inside: Tensor, by: int) -> Tensor:
-    """(N, H, W) bool, `by` px wider on all sides."""
-    wide = torch.nn.functional.max_pool2d(inside[:, None].float(), 2 * by + 1, 1, by)
-    return wide[:, 0] > 0
 
 
 class InstancesJudge:
@@ -49,9 +30,10 @@ class InstancesJudge:
     measured: ClassVar[str] = (
         "held-out images with a masked defect: SSIM with the source outside the masks (6 px around them left out), how "
         "far the defect stands out afterwards (absolute difference of the means inside and around it, levels of 255), "
-        "share that a classifier of the real domains puts into the target. Identity is the source itself"
+        "share that a classifier of the real domains puts into the target; repaired: the first figure times the share "
+        "of the source's contrast that is gone (1 = the defect alone has vanished). Identity is the source itself"
     )
-    best: ClassVar[dict[str, tuple[str, float]]] = {"in_target": ("high", 0.1), "contrast": ("low", 0.3)}
+    best: ClassVar[dict[str, tuple[str, float]]] = {"in_target": ("high", 0.1), "repaired": ("high", 0.1)}
 
     def __init__(self, case: Case) -> None:
         data = case.recipe.data
@@ -82,11 +64,12 @@ class InstancesJudge:
 
     def figures(self, system: System | None) -> Figures:
         made = self.translated(system)
+        contrast, background = self.contrast(made), ssim_where(made, self.a, ~grown(self.inside, RIM))
         return {
             "in_target": float((predicted(self.classifier, made) == 1).mean()),
-            "contrast": self.contrast(made),
-            "background_ssim": ssim_where(made, self.a, ~grown(self.inside, RIM)),
-        }
+            "contrast": contrast, "background_ssim": background,
+            "repaired": background * max(0.0, 1 - contrast / self.contrast(self.a)),
+        }  # fmt: skip
 
     def contrast(self, images: Tensor) -> float:
         """Between each defect and its rim."""

@@ -175,3 +175,9 @@ class EnlargedJudge:
         side = self.target.shape[2] // 2
         rows = {"bicubic": self.enlarged(None), "enlarged": self.enlarged(system), "image": self.target}
         return {name: images[shown, :, side - 96 : side + 96, side - 96 : side + 96] for name, images in rows.items()}
+
+
+class DiverseJudge(EitherJudge):
+    """Whether z makes a difference at all, for a loss that asks for no more than that."""
+
+    best: ClassVar[dict[str, tuple[str, float]]] = {"psnr": ("high", 1.0), "diversity": ("high", 0.02)}

@@ -5,17 +5,12 @@ from __future__ import annotations
 from statistics import fmean
 from typing import ClassVar
 
-from torch import Tensor
-
-from benchmarks.evidence.judges.instances import grown, ssim_where
 from benchmarks.evidence.judges.judge import Case, Figures
 from benchmarks.evidence.judges.paired import PairedJudge
+from benchmarks.evidence.measures import ssim_where, subject
 from benchmarks.evidence.pictures import to_frames
 from benchmarks.quality.pixels import psnr
 from models.system import System
-
-BLACK = -0.95  # tensor level below which a pixel is air
-RIM = 2  # px around the subject that still count
 
 
 class UnpairedJudge(PairedJudge):
@@ -31,7 +26,7 @@ class UnpairedJudge(PairedJudge):
 
     def __init__(self, case: Case) -> None:
         super().__init__(case)
-        self.subject: Tensor = grown(((self.source > BLACK) | (self.target > BLACK)).any(dim=1), RIM)
+        self.subject = subject(self.source, self.target)
 
     def figures(self, system: System | None) -> Figures:
         made = self.translations(system)[0] if system else self.source
