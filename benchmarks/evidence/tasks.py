@@ -173,7 +173,7 @@ TASKS: dict[str, Task] = {
     "drit_pp": _contrasts(
         "drit_pp_compact", size=48, load_size=48, width=16, critic_width=16, critic_layers=4, batch=2),
     "init": _steel("init_compact", "G/object_cycle_ab", "G/object_cycle_ba"),
-    "dunit": _steel("dunit_compact", "G/instance", "G/instance_cycle", batch=1),
+    "dunit": _steel("dunit_compact", "EG/instance", "EG/instance_cycle", batch=1),
     "instaformer": _steel("instaformer_compact", "G/instance_nce", size=64, load_size=72, batch=1),
     "transgaga": Task("transgaga_compact", "cats_dogs", "landmarks", {"data": "{data}/cats_dogs"}, 8.0,
                       ("{data}/cats_dogs/testA",)),
