@@ -52,7 +52,7 @@ class BoxedJudge(TwoDomainsJudge):
         "a style",
     )
     best: ClassVar[dict[str, tuple[str, float]]] = {
-        "in_target": ("high", 0.3), "instance_distance": ("low", 0.2), "instance_loss": ("low", 0.1)
+        "in_target": ("high", 0.3), "instance_distance": ("low", 0.0), "instance_loss": ("low", 0.1)
     }  # fmt: skip
 
     def __init__(self, case: Case) -> None:
