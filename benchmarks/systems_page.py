@@ -58,7 +58,7 @@ names: `python -m benchmarks.evidence ROW --data DATA --out RUNS` does it again,
 the rows. They show that a system learns, not how well it can: minutes instead of days, pictures of 28 to 256 px, one
 data set of one plant, subject or city each. *Learned* means that the trained network beats the same network untrained
 and the identity, in every figure that counts (bold), by the margin that its judge asks for; where it does not, the row
-says so. The adaptation of digits has [a table of its own](../benchmarks/results/digits/report.md).
+says so. The adaptation of digits has [a table of its own](../benchmarks/results/digits/README.md).
 """
 
 
