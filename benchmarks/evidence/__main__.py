@@ -22,12 +22,13 @@ from benchmarks.evidence.judges.judge import Case
 from benchmarks.evidence.prepare import prepare
 from benchmarks.evidence.rows import FOLDER, Row, read_rows, write_row
 from benchmarks.evidence.tasks import TASKS, Task
-from benchmarks.evidence.training import loss_at_ends, minutes_spent, planned, trained
+from benchmarks.evidence.training import finished, loss_at_ends, minutes_spent, planned, trained
 from models.checkpoint import load_system
 from models.errors import ConfigError, run_command
 from models.grid import write_grid
 from models.registry import system_class
 from models.system import System
+from models.train import STOPPED
 
 SHOWABLE = "video"  # the only shared images that may be published
 
@@ -99,6 +100,8 @@ def main() -> int:
         task, folder = prepared(name, args.data, args.out), args.out / name
         recipe = planned(task.recipe, task.settings, folder, args.minutes or task.minutes)
         trained(recipe, folder)
+        if not finished(recipe, folder):
+            return STOPPED
         row = judged(name, Case(task, recipe, args.data / "weights"), folder, args.results)
         write_row(row, args.results)
         print(_report(row), flush=True)
