@@ -149,7 +149,7 @@ TASKS: dict[str, Task] = {
     "srgan": Task("srgan_compact", "cats_dogs", "enlarged", {
         "data": "{data}/cats_dogs/trainA", "content": "mse", "pretrain": 1.0, "size": 48, "lr": 1e-3}, 4.0,
         ("{data}/cats_dogs/testA",), test_size=256),
-    "srgan_stage_two": Task("srgan_compact", "cats_dogs", "enlarged", {
+    "srgan_stage_two": Task("srgan_compact", "cats_dogs", "perceived", {
         "data": "{data}/cats_dogs/trainA", "content_weights": "{data}/weights/squeezenet1_1_imagenet_fp16.npz",
         "pretrain": 0.6, "size": 48, "lr": 1e-3}, 9.0, ("{data}/cats_dogs/testA",), test_size=256),
     "instagan": _defects("instagan_compact", blocks=3, critic_width=16),

@@ -9,7 +9,7 @@ from benchmarks.evidence.judges.instances import InstancesJudge
 from benchmarks.evidence.judges.judge import Judge
 from benchmarks.evidence.judges.landmarks import LandmarksJudge
 from benchmarks.evidence.judges.one_image import OneImageJudge
-from benchmarks.evidence.judges.paired import DiverseJudge, EitherJudge, EnlargedJudge, PairedJudge
+from benchmarks.evidence.judges.paired import DiverseJudge, EitherJudge, EnlargedJudge, PairedJudge, PerceivedJudge
 from benchmarks.evidence.judges.unpaired import UnpairedJudge
 
 JUDGES: dict[str, type[Judge]] = {
@@ -18,6 +18,7 @@ JUDGES: dict[str, type[Judge]] = {
     "diverse": DiverseJudge,
     "unpaired": UnpairedJudge,
     "enlarged": EnlargedJudge,
+    "perceived": PerceivedJudge,
     "domains": DomainsJudge,
     "digits": DigitsJudge,
     "couples": CouplesJudge,

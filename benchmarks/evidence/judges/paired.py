@@ -181,3 +181,9 @@ class DiverseJudge(EitherJudge):
     """Whether z makes a difference at all, for a loss that asks for no more than that."""
 
     best: ClassVar[dict[str, tuple[str, float]]] = {"psnr": ("high", 1.0), "diversity": ("high", 0.02)}
+
+
+class PerceivedJudge(EnlargedJudge):
+    """The adversarial stage, which gives up PSNR for what looks sharp."""
+
+    best: ClassVar[dict[str, tuple[str, float]]] = {"lpips": ("low", 0.1)}
