@@ -241,11 +241,13 @@ from runtime.manifest import read_manifest
 engine = CEngine(Path(sys.argv[1]), Path(sys.argv[2]), read_manifest(Path(sys.argv[2])), own_thread=False)
 engine.translate(0)
 def storm():
-    for _ in range(20):
+    global sent
+    while sent < 20 or (not inside and sent < 1000):  # a loaded machine may take many in one place
         time.sleep(0.03)
         os.kill(os.getpid(), signal.SIGINT)
+        sent += 1
     stop.set()
-stop, inside, outside = threading.Event(), 0, 0
+stop, sent, inside, outside = threading.Event(), 0, 0, 0
 threading.Thread(target=storm).start()
 while True:
     try:
@@ -261,13 +263,13 @@ while True:
 engine.translate(0)
 engine.translate(60000)
 engine.close()
-print(inside, outside)
+print(inside, outside, sent)
 """
 
 
 def test_ctrl_c_in_a_python_host_is_a_status(library: Path, slow_engine: Path) -> None:
     done = run(sys.executable, "-c", PYTHON_HOST, library, slow_engine)
     assert done.returncode == 0, done.stderr.decode()
-    inside, outside = map(int, done.stdout.split())
+    inside, outside, sent = map(int, done.stdout.split())
     assert inside >= 1
-    assert inside + outside <= 20
+    assert inside + outside <= sent
