@@ -19,7 +19,7 @@ from typing import Any
 import torch
 
 from benchmarks.evidence.training import finished, minutes_spent, trained
-from benchmarks.limited_data.judged import Judge, judged
+from benchmarks.limited_data.judged import Figures, Judge, judged
 from benchmarks.limited_data.study import TASKS, Run, chosen, planned_kimg, runs
 from benchmarks.limited_data.table import write_report
 from benchmarks.machine import describe_machine, package_versions
@@ -60,9 +60,25 @@ def result_of(run: Run, given: tuple[Path, Path, Path], kimg: float, judges: dic
     return result
 
 
-def facts_of(results: list[dict[str, Any]], kimg: dict[str, float], minutes: float) -> dict[str, Any]:
+def untouched(root: Path, weights: Path, out: Path) -> dict[str, Figures]:
+    """The figures of the held-out sources themselves, for each task; measured once."""
+    path = out / "untouched.json"
+    if not path.is_file():
+        found = {}
+        for task in TASKS:
+            judge = Judge(task, Run(task, 0, "none", 0).recipe(root / TASKS[task].images, 1.0), root, weights)
+            found[task] = {name: float(f"{value:.5g}") for name, value in judge.of(judge.a).items()}
+        path.write_text(json.dumps(found) + "\n", encoding="utf-8")
+    known: dict[str, Figures] = json.loads(path.read_text(encoding="utf-8"))
+    return known
+
+
+def facts_of(
+    results: list[dict[str, Any]], kimg: dict[str, float], minutes: float, sources: dict[str, Figures]
+) -> dict[str, Any]:
     """What the report says."""
     return {
+        "untouched": sources,
         "title": "Few images: what helps",
         "command": f"python -m benchmarks.limited_data --data-root DATA --out OUT --minutes {minutes:g}",
         "created": time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime()), "kimg": kimg,
@@ -88,6 +104,7 @@ def main() -> int:
     torch.set_num_threads(args.threads)
     kimg = plan(args.out, args.data_root, args.minutes)
     given = (args.data_root, args.weights or args.data_root / "weights", args.out)
+    sources = untouched(*given)
     results: list[dict[str, Any]] = []
     judges: dict[str, Judge] = {}
     wanted = runs()
@@ -97,7 +114,7 @@ def main() -> int:
         if result is None:
             return STOPPED
         results.append(result)
-        report = write_report(args.out, facts_of(results, kimg, args.minutes))
+        report = write_report(args.out, facts_of(results, kimg, args.minutes, sources))
     print(report)
     return 0
 

@@ -64,8 +64,11 @@ class Judge:
         assert trainer.ema
         with trainer.ema.applied(trainer.system):
             made = translate(next(iter(trainer.system.deployables().values())), self.a)
-        found = self.against_truth(made) if self.task == "paired" else self.against_domain(made)
-        return found | {"critic_gap": gap}
+        return self.of(made) | {"critic_gap": gap}
+
+    def of(self, made: Tensor) -> Figures:
+        """Figures of translations of A's held-out images; of those images themselves, what doing nothing is worth."""
+        return self.against_truth(made) if self.task == "paired" else self.against_domain(made)
 
     def against_truth(self, made: Tensor) -> Figures:
         """Means over registered pairs."""

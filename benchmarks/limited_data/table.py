@@ -32,9 +32,10 @@ def cells(results: list[dict[str, Any]], figure: str) -> str:
     return f"{fmean(values):.3g}{spread} ({len(values)})"
 
 
-def table_of(task: str, count: int, results: list[dict[str, Any]]) -> Table:
-    """A row for each method."""
+def table_of(task: str, count: int, results: list[dict[str, Any]], source: dict[str, float]) -> Table:
+    """A row for the source as it is, and one for each method that was trained on so many images."""
     rows = [["", *(f"{name} ({'↑' if way == 'high' else '↓'})" for name, way in BEST[task].items()), "CPU s"]]
+    rows.append(["the source itself", *(f"{source[name]:.3g}" if name in source else "–" for name in BEST[task]), "–"])
     for method in METHODS:
         own = [r for r in results if (r["task"], r["count"], r["method"]) == (task, count, method)]
         if own:
@@ -48,8 +49,8 @@ def write_report(folder: Path, facts: Facts) -> Path:
     blocks = [f"# {facts['title']}", f"    {facts['command']}"]
     for task in TASKS:
         for count in COUNTS:
-            table = table_of(task, count, facts["results"])
-            if len(table) > 1:
+            table = table_of(task, count, facts["results"], facts["untouched"][task])
+            if len(table) > 2:
                 kimg = facts["kimg"][task]
                 head = f"## {task} ({TASKS[task].images}), {count or 'all'} images, {kimg:g} kimg"
                 blocks += [head, markdown_table(table)]

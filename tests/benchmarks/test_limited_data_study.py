@@ -65,10 +65,12 @@ def test_the_table_has_means_and_spreads() -> None:
         {"task": "paired", "count": 10, "method": "none", "cpu_s": 2.0, "figures": dict.fromkeys(BEST["paired"], value)}
         for value in (0.1, 0.2, 0.3)
     ]  # fmt: skip
-    head, row = table_of("paired", 10, results)
+    source = {"lpips": 0.45, "ssim": 0.5, "psnr": 14.0}
+    head, untouched, row = table_of("paired", 10, results, source)
     assert head[1] == "lpips (↓)"
+    assert untouched == ["the source itself", "0.45", "0.5", "14", "–", "–"]  # it has no critic, and took no time
     assert row[:2] == ["none", "0.2 ± 0.1 (3)"]
-    assert table_of("paired", 40, results) == [head]
+    assert table_of("paired", 40, results, source) == [head, untouched]
 
 
 @pytest.mark.parametrize("task", TASKS)
