@@ -39,7 +39,8 @@ def frames_of(system: str, task: Task, data_root: Path, out: Path) -> Path | Non
         prepare(name, data_root, out)
         return out / name
     data = str(task.settings.get("data", ""))
-    places = [str(task.settings.get("data_a", "")), f"{data}/trainA", f"{data}/train/T1", data]
+    classes = map(str, sorted(Path(data, "train").glob("*/")))
+    places = [str(task.settings.get("data_a", "")), f"{data}/trainA", *classes, data]
     return next((Path(place) for place in places if place and any(Path(place).glob("*.[jp][pn]g"))), None)
 
 

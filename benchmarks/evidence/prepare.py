@@ -19,6 +19,7 @@ from models.errors import DataError
 Picture = NDArray[np.uint8]  # (H, W, 3) BGR, or (H, W)
 FILES = 100  # digits
 WINDOW = 80  # px of a tile around a flaw
+TRIES = 50  # places of a tile that are tried for a sound one
 TISSUES = ("air", "soft", "dense")  # by its level in an X-ray
 
 
@@ -96,20 +97,34 @@ def _either(data: Path, out: Path) -> None:
 
 
 def _flaws(data: Path, out: Path) -> None:
-    """Windows of tiles with their masks: A around each tile's greatest blowhole, B anywhere on tiles without a flaw."""
+    """Windows of tiles with masks: A around each tile's greatest blowhole, B at a sound place of it or of a free tile.
+
+    A window of B gets the outline of one of A's blowholes: without instances in B, its critic would tell translations
+    by their having one, and without A's tiles by their light, and never look at what is inside the outline.
+    """
     rng = np.random.default_rng(0)
     for part in ("train", "test"):
-        for side, kind in (("A", "blowhole"), ("B", "free")):
+        outlines: list[Picture] = []
+        for kind in ("blowhole", "free"):
             folder = data / "magnetic_tile" / part / kind
             for path in list_images(folder):
-                mask = _gray(folder.with_name(f"{kind}_mask") / f"{path.stem}.png")
+                tile, mask = _gray(path), _gray(folder.with_name(f"{kind}_mask") / f"{path.stem}.png")
                 _, _, stats, centres = cv2.connectedComponentsWithStats((mask > 127).astype(np.uint8))
-                flaws = stats[1:, cv2.CC_STAT_AREA]
-                centre = centres[1 + flaws.argmax()] if len(flaws) else rng.uniform(0, mask.shape[::-1])
-                room = np.array(mask.shape[::-1]) - WINDOW
-                x, y = np.clip(np.rint(centre) - WINDOW // 2, 0, room).astype(int)
-                for name, picture in ((f"{part}{side}", _gray(path)), (f"{part}{side}_mask", mask)):
-                    _write(out / name / f"{path.stem}.png", picture[y : y + WINDOW, x : x + WINDOW])
+                if len(stats) > 1:
+                    flaw = _window(centres[1 + stats[1:, cv2.CC_STAT_AREA].argmax()], tile)
+                    outlines.append(mask[flaw])
+                    _write(out / f"{part}A" / path.name, tile[flaw])
+                    _write(out / f"{part}A_mask" / f"{path.stem}.png", mask[flaw])
+                places = (_window(rng.uniform(0, mask.shape[::-1]), tile) for _ in range(TRIES))
+                if (sound := next((place for place in places if not mask[place].any()), None)) is not None:
+                    _write(out / f"{part}B" / path.name, tile[sound])
+                    _write(out / f"{part}B_mask" / f"{path.stem}.png", outlines[rng.integers(len(outlines))])
+
+
+def _window(centre: NDArray[np.float64], tile: Picture) -> tuple[slice, slice]:
+    """Rows and columns of WINDOW px around a centre (x, y), moved into the tile."""
+    x, y = np.clip(np.rint(centre) - WINDOW // 2, 0, np.array(tile.shape[::-1]) - WINDOW).astype(int)
+    return slice(y, y + WINDOW), slice(x, x + WINDOW)
 
 
 def _clip(data: Path, out: Path) -> None:

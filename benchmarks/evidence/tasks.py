@@ -13,6 +13,13 @@ Settings = dict[str, object]
 
 DIGITS = tuple("0123456789")
 RESNET_LAYERS = (0, 4, 7, 10, 14)  # of a ResNet-6: pixels, both down stages, residual blocks 1 and 5
+STEEL = ("crazing", "inclusion", "patches", "pitted_surface", "rolled-in_scale", "scratches")
+STYLED: Settings = {  # narrow networks of StarGAN v2
+    "size": 64, "load_size": 64, "width": 8, "max_width": 64, "mapping_width": 64, "style_dim": 16,
+}  # fmt: skip
+NARROW: Settings = {  # networks between contrasts; tone is what is learned, so no augmentation may change it
+    "width": 16, "blocks": 2, "critic_width": 16, "batch": 1, "augment": "translation",
+}  # fmt: skip
 MNIST = "{data}/digits/t10k-images-idx3-ubyte.gz"  # the first 8000 images are for training
 
 
@@ -61,9 +68,8 @@ def _mode_seeking(weight: float) -> Task:
 
 
 def _either_unpaired(recipe: str, **more: object) -> Task:
-    """The same by systems that use no pairs. Tone is what is learned, so no augmentation may change it."""
-    narrow: Settings = {"width": 16, "blocks": 2, "critic_width": 16, "batch": 1, "augment": "translation"}
-    return replace(_either(recipe, **narrow, **more), minutes=8.0)
+    """The same by systems that use no pairs."""
+    return replace(_either(recipe, **NARROW, **more), minutes=8.0)
 
 
 def _contrast_pair(recipe: str, **more: object) -> Task:
@@ -74,6 +80,11 @@ def _contrast_pair(recipe: str, **more: object) -> Task:
     }  # fmt: skip
     held_out = ("{data}/mr_contrasts/test/T1", "{data}/mr_contrasts/test/T2")
     return Task(recipe, "mr_contrasts", "unpaired", settings | more, 6.0, held_out)
+
+
+def _attributes(**more: object) -> Task:
+    """The same with DRIT, which learns at every third step only, and with z."""
+    return replace(_contrast_pair("drit_compact", **NARROW, **more), minutes=10.0)
 
 
 def _two_contrasts(recipe: str, **more: object) -> Task:
@@ -122,6 +133,23 @@ def _steel(recipe: str, *falls: str, **more: object) -> Task:
     return Task(recipe, "steel_defects", "boxed", settings | more, 6.0, held_out, falls=falls)
 
 
+def _steel_classes(recipe: str, minutes: float, **more: object) -> Task:
+    """Every class of defects to every other one."""
+    settings: Settings = {
+        "data": "{data}/steel_defects", "channels": 1, "size": 64, "load_size": 72, "lr": 4e-4,
+        "augment": "translation", "domains": STEEL,
+    }  # fmt: skip
+    return Task(recipe, "steel_defects", "domains", settings | more, minutes, ("{data}/steel_defects/test",))
+
+
+def _clusters(**more: object) -> Task:
+    """The classes of defects, without labels."""
+    settings: Settings = {
+        "data": "{work}/steel", "channels": 1, "size": 32, "load_size": 64, "batch": 32, "warm_up": 0.8, "lr": 5e-4,
+    }  # fmt: skip
+    return Task("tunit_compact", "steel_defects", "clusters", settings | more, held_out=("{data}/steel_defects/test",))
+
+
 def _contrasts(recipe: str, **more: object) -> Task:
     """Every contrast to every other one. Tone is what tells them apart, so no augmentation may change it."""
     settings: Settings = {
@@ -139,20 +167,23 @@ TASKS: dict[str, Task] = {
     "cyclegan": _two_contrasts("cyclegan_compact"),
     "munit": _either_unpaired("munit_compact"),
     "stargan_v2": _contrasts(
-        "stargan_v2_compact", size=32, load_size=32, width=16, max_width=64, mapping_width=64, style_dim=16),
+        "stargan_v2_compact", **STYLED, lambda_diversity=0.5),
+    "stargan_v2_steel": _steel_classes("stargan_v2_compact", 10.0, **STYLED),
+    "stargan_steel": _steel_classes(
+        "stargan_compact", 8.0, attributes=(), batch=4, width=16, blocks=3, critic_width=16, n_critic=1),
     "stargan": _contrasts(
         "stargan_compact", size=48, load_size=48, batch=4, width=16, blocks=3, critic_width=16, critic_layers=4,
         n_critic=1),
-    "tunit": Task("tunit_compact", "steel_defects", "clusters", {
-        "data": "{work}/steel", "channels": 1, "size": 32, "load_size": 64, "batch": 32, "warm_up": 0.8, "lr": 5e-4},
-        held_out=("{data}/steel_defects/test",)),
+    "tunit": _clusters(),
+    "tunit_k4": _clusters(clusters=4),
+    "tunit_k10": _clusters(clusters=10),
     "srgan": Task("srgan_compact", "cats_dogs", "enlarged", {
         "data": "{data}/cats_dogs/trainA", "content": "mse", "pretrain": 1.0, "size": 48, "lr": 1e-3}, 4.0,
         ("{data}/cats_dogs/testA",), test_size=256),
     "srgan_stage_two": Task("srgan_compact", "cats_dogs", "perceived", {
         "data": "{data}/cats_dogs/trainA", "content_weights": "{data}/weights/squeezenet1_1_imagenet_fp16.npz",
         "pretrain": 0.6, "size": 48, "lr": 1e-3}, 9.0, ("{data}/cats_dogs/testA",), test_size=256),
-    "instagan": _defects("instagan_compact", blocks=3, critic_width=16),
+    "instagan": _defects("instagan_compact", blocks=3, critic_width=16, augment="color"),
     "clr_gan": _either("bicyclegan_compact", levels=4, lambda_gan=0.0, lambda_l1=0.0, lambda_kl=0.0),
     "cvae_gan": _either("bicyclegan_compact", levels=4, lambda_kl=1e-3, lambda_gan2=0.0, lambda_z=0.0),
     "msgan": _mode_seeking(0.1),  # of the paper's 1.0, for the term is larger where most of a picture is black
@@ -168,14 +199,18 @@ TASKS: dict[str, Task] = {
         _paired("diat_compact", load_size=64, ratio=1.0), judge="unpaired", minutes=6.0, test_size=64),
     "domain_bridge": _tissue(),
     "source_only": _tissue(lambda_translated=0.0, lambda_pseudo=0.0, bridge_share=0.0),
-    "drit": _either_unpaired("drit_compact"),
-    "drit_mode_seeking": _either_unpaired("drit_compact", lambda_mode_seeking=1.0),
+    "drit": _attributes(),
+    "drit_mode_seeking": _attributes(lambda_mode_seeking=1.0),
     "drit_pp": _contrasts(
         "drit_pp_compact", size=48, load_size=48, width=16, critic_width=16, critic_layers=4, batch=2),
     "init": _steel("init_compact", "G/object_cycle_ab", "G/object_cycle_ba"),
     "dunit": _steel("dunit_compact", "EG/instance", "EG/instance_cycle", batch=1),
     "instaformer": _steel("instaformer_compact", "G/instance_nce", size=64, load_size=72, batch=1),
-    "transgaga": Task("transgaga_compact", "cats_dogs", "landmarks", {"data": "{data}/cats_dogs"}, 8.0,
+    "transgaga_heads": Task("transgaga_compact", "mr_contrasts", "landmarks", {
+        "data_a": "{data}/mr_contrasts/train/T1", "data_b": "{data}/mr_contrasts/train/T2", "channels": 1, "size": 48,
+        "load_size": 52, "landmarks": 6, "components": 6, "lambda_concentration": 30.0, "augment": "translation"}, 7.0,
+        ("{data}/mr_contrasts/test/T1",)),
+    "transgaga": Task("transgaga_compact", "cats_dogs", "landmarks", {"data": "{data}/cats_dogs"}, 12.0,
                       ("{data}/cats_dogs/testA",)),
     "sincut": Task("sincut_compact", "video", "one_image", {"data": "{work}/two_frames"},
                    held_out=("{work}/two_frames/trainA", "{work}/two_frames/trainB")),

@@ -43,10 +43,15 @@ def _decoder(channels: int, width: int) -> nn.Sequential:
 
 
 class SetGenerator(nn.Module):
-    """image (N, C, H, W), masks, present → translated image, translated masks (-1 in empty slots)."""
+    """image (N, C, H, W), masks, present → translated image, translated masks (-1 in empty slots).
 
-    def __init__(self, channels: int, width: int, blocks: int) -> None:
+    With `skip` the decoder's picture, times what turns black into white, is added to the image: it starts near the
+    identity, and what need not change keeps its grain from the first step on.
+    """
+
+    def __init__(self, channels: int, width: int, blocks: int, skip: bool = False) -> None:
         super().__init__()
+        self.skip = skip
         self.image_encoder, self.mask_encoder = _encoder(channels, width, blocks), _encoder(1, width, blocks)
         self.image_decoder, self.mask_decoder = _decoder(channels, 2 * width), _decoder(1, 3 * width)
 
@@ -56,7 +61,15 @@ class SetGenerator(nn.Module):
         shared = torch.cat([self.image_encoder(image), own.sum(dim=1)], dim=1)
         beside = shared[:, None].expand(-1, masks.shape[1], -1, -1, -1)
         translated = each(self.mask_decoder, torch.cat([own, beside], dim=2)) * held - (1 - held)
-        return self.image_decoder(shared), translated[:, :, 0]
+        picture: Tensor = self.image_decoder(shared)
+        return image + 2 * picture if self.skip else picture, translated[:, :, 0]
+
+    @torch.no_grad()
+    def start_still(self) -> None:
+        """Make what is added small."""
+        last = self.image_decoder[-2]
+        assert isinstance(last, nn.Conv2d)
+        last.weight.mul_(0.05)
 
 
 class SetStep(nn.Module):

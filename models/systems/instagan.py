@@ -3,7 +3,8 @@
 Paper: Mo et al., "InstaGAN: Instance-aware Image-to-Image Translation", ICLR 2019.
 Differs from the paper: a pass makes the passes before it anew, without gradients, instead of keeping their result;
 their generator has moved by one step since. Every slot runs and empty ones are multiplied by 0, where the code skips
-them. The context's weight is not differentiated, or masks would grow to be rid of the loss.
+them. The context's weight is not differentiated, or masks would grow to be rid of the loss. `skip` (default off) lets a
+generator add to its image instead of drawing it anew, where all but the instances stays.
 """
 
 from __future__ import annotations
@@ -34,6 +35,7 @@ class Config:
     channels: int = 3
     width: int = 64
     blocks: int = 9
+    skip: bool = False
     critic_width: int = 64
     instances: int = 4  # of an image in training, the greatest ones
     slots: int = 2  # of them in a pass, and in what ships
@@ -68,12 +70,16 @@ class InstaGan(System):
         super().__init__(cfg)
         if cfg.slots < 1 or cfg.instances % cfg.slots:
             raise ConfigError(f"instances = {cfg.instances} must be a multiple of slots = {cfg.slots}")
-        self.generator_ab, self.generator_ba = (SetGenerator(cfg.channels, cfg.width, cfg.blocks) for _ in range(2))
+        self.generator_ab, self.generator_ba = (
+            SetGenerator(cfg.channels, cfg.width, cfg.blocks, cfg.skip) for _ in range(2)
+        )
         self.critic_a, self.critic_b = (SetCritic(cfg.channels, cfg.critic_width) for _ in range(2))
         self.pool_a, self.pool_b = ImagePool(cfg.pool_size), ImagePool(cfg.pool_size)
         self.game = adversarial(cfg.gan)
         for generator in (self.generator_ab, self.generator_ba):
             init_normal(generator)
+            if cfg.skip:
+                generator.start_still()
 
     def phases(self) -> list[Phase]:
         phases = []

@@ -44,6 +44,7 @@ class Config:
     width: int = 64
     blocks: int = 3  # of landmark network, geometry encoder and decoder each
     landmarks: int = 30
+    sharpness: float = 8.0  # of heat-maps at the start; flat ones (1) leave all landmarks in the middle for long
     sigma: float = 0.08  # of a landmark's Gaussian, and of what counts as near; half an image's side is 1
     components: int = 16  # of the landmarks of a domain
     latent: int = 8  # of an appearance
@@ -54,8 +55,8 @@ class Config:
     lambda_image: float = 10.0
     lambda_kl: float = 0.01
     lambda_separation: float = 10.0
-    lambda_concentration: float = 1.0
-    lambda_equivariance: float = 50.0
+    lambda_concentration: float = 3.0
+    lambda_equivariance: float = 500.0
     lambda_gan: float = 1.0
     lambda_geometry: float = 1.0  # the critics of codes
     lambda_appearance: float = 1.0
@@ -78,6 +79,13 @@ class Coder(nn.Module):
         self.geometry = content_path(cfg.landmarks, cfg.width, cfg.blocks)
         self.appearance = VariationalAttribute(cfg.channels, cfg.width, cfg.latent)
         self.decoder = ConcatDecoder(cfg.channels, cfg.width, cfg.latent, cfg.blocks)
+
+    @torch.no_grad()
+    def sharpen(self, factor: float) -> None:
+        """Widen the range of the heat-maps' logits."""
+        last = self.landmarks[-1]
+        assert isinstance(last, nn.Conv2d)
+        last.weight.mul_(factor)
 
     def positions(self, image: Tensor) -> Tensor:
         """(N, K, 2), as in models/blocks/landmarks.py."""
@@ -143,6 +151,8 @@ class TransGaGa(System):
         self.look_critics = nn.ModuleDict({name: style_mlp(cfg.latent, cfg.hidden, 1) for name in "ab"})
         self.game = adversarial(cfg.gan)
         init_kaiming(self.coders)
+        for coder in self.coders.values():
+            coder.sharpen(cfg.sharpness)  # type: ignore[operator]
         for network in (self.shapes, self.looks, self.critics, self.shape_critics, self.look_critics):
             init_normal(network)
 

@@ -12,6 +12,7 @@ import torch
 from torch import nn
 from torch.nn.utils.parametrize import is_parametrized
 
+from models.blocks.init import init_normal
 from models.data.batches import TwoSets
 from models.data.datasets import DataConfig, Instances
 from models.errors import ConfigError, DataError
@@ -160,3 +161,16 @@ def test_what_does_not_fit_is_told(tmp_path: Path, images: Path) -> None:
         Instances(both, 0).sample(0)
     with pytest.raises(ConfigError, match="instances = 3 must be a multiple of slots = 2"):
         build_system("instagan", {"instances": 3})
+
+
+def test_with_skip_a_generator_adds_to_its_image_and_starts_near_it() -> None:
+    torch.manual_seed(0)
+    plain, image, masks = SetGenerator(1, 4, 1), torch.rand(1, 1, 32, 32) * 2 - 1, square(4)
+    init_normal(plain)
+    adds = SetGenerator(1, 4, 1, skip=True)
+    adds.load_state_dict(plain.state_dict())
+    given = image, masks, torch.ones(1, 1)
+    torch.testing.assert_close(adds(*given)[0], image + 2 * plain(*given)[0])
+    adds.start_still()
+    assert (adds(*given)[0] - image).abs().max() < 0.1
+    torch.testing.assert_close(adds(*given)[1], plain(*given)[1])  # the masks are drawn as ever

@@ -232,3 +232,15 @@ def test_a_reconstruction_from_its_own_codes_is_learnt(tiny_system: Tiny) -> Non
         loss().backward()
         adam.step()
     assert loss().item() < 0.8 * before
+
+
+def test_heat_maps_begin_sharp_so_that_landmarks_do_not_begin_in_the_middle(tiny_system: Tiny) -> None:
+    flat, batch = tiny_system("transgaga", sharpness=1.0)
+    sharp, _ = tiny_system("transgaga", sharpness=8.0)
+    spreads = {}
+    for name, system in (("flat", flat), ("sharp", sharp)):
+        with torch.no_grad():
+            positions, variances = soft_argmax(coder_of(system, "a").landmarks(batch.a))
+        spreads[name] = float(variances.mean()), float(positions.norm(dim=2).mean())
+    assert spreads["sharp"][0] < 0.8 * spreads["flat"][0]
+    assert spreads["sharp"][1] > 1.5 * spreads["flat"][1]
