@@ -29,10 +29,21 @@ def entropy(shares: Vectors) -> float:
 
 def cluster_accuracy(clusters: NDArray[np.int64], labels: NDArray[np.int64]) -> float:
     """Share of samples whose cluster stands for their label, under the one-to-one naming of clusters that is best."""
-    counts = np.zeros((int(clusters.max()) + 1, int(labels.max()) + 1), np.int64)
-    np.add.at(counts, (clusters, labels), 1)
+    counts = _met(clusters, labels)
     rows, columns = linear_sum_assignment(-counts)
     return float(counts[rows, columns].sum() / len(labels))
+
+
+def purity(clusters: NDArray[np.int64], labels: NDArray[np.int64]) -> float:
+    """Share of samples whose cluster's most frequent label is theirs: several clusters may stand for one label."""
+    return float(_met(clusters, labels).max(axis=1).sum() / len(labels))
+
+
+def _met(clusters: NDArray[np.int64], labels: NDArray[np.int64]) -> NDArray[np.int64]:
+    """How often each cluster came with each label."""
+    counts = np.zeros((int(clusters.max()) + 1, int(labels.max()) + 1), np.int64)
+    np.add.at(counts, (clusters, labels), 1)
+    return counts
 
 
 def ssim_where(one: Tensor, other: Tensor, where: Tensor) -> float:

@@ -1,4 +1,4 @@
-"""Which precision of a trained row passes the gate: exports the run's default part, quantises it, notes the verdicts.
+"""Which precision of a trained row passes the gate: exports the run's default part, quantises it, times INT8.
 
     python -m benchmarks.evidence.precision pix2pix cut --data ../shared/data --out work/evidence
 
@@ -12,6 +12,7 @@ import argparse
 import contextlib
 import io
 import json
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 
@@ -20,6 +21,8 @@ from tqdm import tqdm
 from benchmarks.evidence.prepare import prepare
 from benchmarks.evidence.rows import FOLDER, Precision, read_rows, write_row
 from benchmarks.evidence.tasks import TASKS, Task
+from benchmarks.subjects import Choice, Subject
+from benchmarks.timing import Plan, measure_back_to_back, ratios, warm_up
 from calibration import quantize
 from export import onnx as export
 from models.errors import ConfigError
@@ -29,6 +32,7 @@ from runtime.errors import GateError, InlocoError, run_command
 FRAMES = ("--calibration-frames", "32", "--gate-frames", "12")
 PREPARED = {"video": "clip", "digits": "digits"}  # of a task's images, where no folder of them is at hand
 PRECISIONS = ("fp16", "int8")
+CLOCK = Plan(seconds=3.0, rounds=7)
 
 
 def frames_of(system: str, task: Task, data_root: Path, out: Path) -> Path | None:
@@ -53,7 +57,18 @@ def verdicts(checkpoint: Path, size: int, frames: Path | None) -> dict[str, Prec
         out = graph.with_name(f"row_{precision}.onnx")
         given = [str(graph), "--precision", precision, "--out", str(out), "--json", "--quiet", *FRAMES]
         found[precision] = _verdict([*given, "--frames", str(frames)] if frames else given)
+        if precision == "int8" and found[precision].verdict == "passed":
+            found[precision] = replace(found[precision], faster=times_faster(graph, out))
     return found
+
+
+def times_faster(graph: Path, rounded: Path) -> float:
+    """How many times as fast as a graph its rounded form is, in OpenVINO, both timed in turn."""
+    with ExitStack() as stack:
+        subjects = [stack.enter_context(Subject(Choice(path, "openvino"))) for path in (graph, rounded)]
+        warm_up(subjects)
+        results = measure_back_to_back(subjects, CLOCK)
+    return ratios(results)[subjects[1].name]["median"]
 
 
 def _verdict(arguments: list[str]) -> Precision:

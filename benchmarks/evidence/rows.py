@@ -22,11 +22,13 @@ class Precision:
     worst_psnr: float | None  # dB, of the worst frame
     bias: float | None  # levels of 255
     missed: list[str]  # in words
+    faster: float | None = None  # times as fast as the fp32 graph on the CPU that gated it, in OpenVINO
 
     def said(self) -> str:
         """In words."""
         figures = [] if self.mean_psnr is None else [f"mean {self.mean_psnr:.1f}, worst {self.worst_psnr:.1f} dB"]
-        return f"{self.verdict} ({'; '.join([*figures, *self.missed])})"
+        clock = [] if self.faster is None else [f"{self.faster:.2g} times as fast"]
+        return f"{self.verdict} ({'; '.join([*figures, *clock, *self.missed])})"
 
 
 @dataclass(frozen=True)

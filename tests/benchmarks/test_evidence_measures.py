@@ -11,7 +11,7 @@ import torch
 from torch.utils.tensorboard import SummaryWriter
 
 from benchmarks.evidence.classifiers import DigitNet, accuracy, digit_classifier
-from benchmarks.evidence.measures import cluster_accuracy, entropy, grown, mutual_information, ssim_where
+from benchmarks.evidence.measures import cluster_accuracy, entropy, grown, mutual_information, purity, ssim_where
 from benchmarks.evidence.rows import Precision, Row, better, read_rows, write_row
 from benchmarks.evidence.tasks import TASKS
 from benchmarks.evidence.training import RECIPES, loss_at_ends, planned
@@ -42,6 +42,8 @@ def test_clusters_may_have_any_names_but_only_one_each() -> None:
     assert cluster_accuracy(np.array([2, 2, 0, 0, 1, 1]), labels) == 1
     assert cluster_accuracy(np.zeros(6, np.int64), labels) == pytest.approx(1 / 3)
     assert cluster_accuracy(np.array([0, 1, 2, 3, 4, 5]), labels) == pytest.approx(1 / 2)  # more clusters than classes
+    assert purity(np.array([0, 1, 2, 3, 4, 5]), labels) == 1
+    assert purity(np.array([0, 0, 0, 1, 1, 1]), labels) == pytest.approx(4 / 6)
 
 
 def test_ssim_is_read_where_it_is_asked_for() -> None:

@@ -14,7 +14,7 @@ from torch import Tensor
 from benchmarks.evidence.judges.domains import labelled
 from benchmarks.evidence.judges.judge import Case, Figures
 from benchmarks.evidence.judges.paired import SHOWN, shipped
-from benchmarks.evidence.measures import cluster_accuracy
+from benchmarks.evidence.measures import cluster_accuracy, purity
 from benchmarks.evidence.pictures import run, whole
 from models.system import System
 
@@ -23,8 +23,9 @@ class ClustersJudge:
     """Clusters of held-out images of classes that the training never named."""
 
     measured: ClassVar[str] = (
-        "held-out images: share whose cluster stands for their hidden class, under the best naming of clusters. "
-        "Identity is k-means with as many clusters on the pixels"
+        "held-out images: share whose cluster stands for their hidden class, under the best naming of clusters, each "
+        "class named at most once; purity: the same where several clusters may have one name. Identity is k-means with as many "
+        "clusters on the pixels"
     )
     best: ClassVar[dict[str, tuple[str, float]]] = {"cluster_accuracy": ("high", 0.05)}
 
@@ -45,9 +46,11 @@ class ClustersJudge:
         return np.asarray(kmeans2(points, self.clusters, minit="++", rng=0)[1], np.int64)
 
     def figures(self, system: System | None) -> Figures:
-        clusters = self.found(system)
-        used = len(np.unique(clusters))
-        return {"cluster_accuracy": cluster_accuracy(clusters, self.labels.numpy()), "clusters_used": float(used)}
+        clusters, labels = self.found(system), self.labels.numpy()
+        return {
+            "cluster_accuracy": cluster_accuracy(clusters, labels), "purity": purity(clusters, labels),
+            "clusters_used": float(len(np.unique(clusters))),
+        }  # fmt: skip
 
     def context(self) -> Figures:
         return {"clusters": float(self.clusters), "classes": float(len(torch.unique(self.labels)))}
