@@ -24,8 +24,8 @@ class ClustersJudge:
 
     measured: ClassVar[str] = (
         "held-out images: share whose cluster stands for their hidden class, under the best naming of clusters, each "
-        "class named at most once; purity: the same where several clusters may have one name. Identity is k-means with as many "
-        "clusters on the pixels"
+        "class named at most once; purity: the same where several clusters may have one name. Identity is "
+        "k-means with as many clusters on the pixels"
     )
     best: ClassVar[dict[str, tuple[str, float]]] = {"cluster_accuracy": ("high", 0.05)}
 
