@@ -10,9 +10,13 @@ from torch.nn import functional as F
 
 
 def gram_matrix(features: Tensor) -> Tensor:
-    """(N, C, H, W) → (N, C, C): products of the channels, summed over pixels, over C·H·W (Johnson et al. 2016)."""
-    flat = features.flatten(2)
-    return flat @ flat.mT / (flat.shape[1] * flat.shape[2])
+    """(N, C, H, W) → (N, C, C): products of the channels, summed over pixels, over C·H·W (Johnson et al. 2016).
+
+    In full precision: sums over pixels leave the range of FP16.
+    """
+    flat = features.float().flatten(2)
+    with torch.autocast(features.device.type, enabled=False):
+        return flat @ flat.mT / (flat.shape[1] * flat.shape[2])
 
 
 def style_distance(features: Sequence[Tensor], wanted: Sequence[Tensor]) -> Tensor:

@@ -15,7 +15,8 @@ K1, K2 = 0.01, 0.03  # of the constants that steady the quotients
 def ssim(image: Tensor, reference: Tensor, value_range: float = 2.0) -> Tensor:
     """Mean structural similarity of (N, C, H, W) images, over all windows that lie inside; at most 1.
 
-    `value_range` is white less black: 2 for images in [-1, 1].
+    `value_range` is white less black: 2 for images in [-1, 1]. In full precision whatever the rest of the training runs
+    in, for a variance is a small difference of large moments.
 
     Raises:
         ConfigError: the images are smaller than the 11×11 window.
@@ -24,8 +25,10 @@ def ssim(image: Tensor, reference: Tensor, value_range: float = 2.0) -> Tensor:
     if min(image.shape[2:]) < size:
         raise ConfigError(f"structural similarity needs images of {size}×{size} px or more, not {image.shape[2:]}")
     c1, c2 = (K1 * value_range) ** 2, (K2 * value_range) ** 2
+    image, reference = image.float(), reference.float()
     moments = torch.cat([image, reference, image * image, reference * reference, image * reference])
-    x, y, xx, yy, xy = blurred(moments).chunk(5)
+    with torch.autocast(image.device.type, enabled=False):
+        x, y, xx, yy, xy = blurred(moments).chunk(5)
     variances = (xx - x * x) + (yy - y * y)
     similarity = ((2 * x * y + c1) * (2 * (xy - x * y) + c2)) / ((x * x + y * y + c1) * (variances + c2))
     return similarity.mean()

@@ -9,6 +9,7 @@ from models.blocks.landmarks import rendered, soft_argmax
 from models.networks.resnet import ResidualBlock, smoothed_up, strided_down
 
 FLOOR = 1e-3  # least deviation of a component
+LIMIT = 3.0  # deviations that a shape may lie from the mean (Cootes et al., "Active Shape Models", 1995)
 
 
 def landmark_network(channels: int, width: int, blocks: int, landmarks: int) -> nn.Sequential:
@@ -61,8 +62,8 @@ class ShapeSpace(nn.Module):
         return (flat[:, None] * self.basis).sum(dim=2) / self.spread
 
     def decode(self, codes: Tensor) -> Tensor:
-        """Codes → positions."""
-        flat = ((codes * self.spread)[..., None] * self.basis).sum(dim=1) + self.centre
+        """Codes → positions. Beyond the limit landmarks would leave the image, and a network gets empty heat-maps."""
+        flat = ((codes.clamp(-LIMIT, LIMIT) * self.spread)[..., None] * self.basis).sum(dim=1) + self.centre
         return flat.view(len(flat), -1, 2)
 
 

@@ -35,6 +35,15 @@ def test_structural_similarity_is_scikit_images() -> None:
     assert float(ssim(one, one)) == pytest.approx(1)
 
 
+def test_mixed_precision_leaves_moments_alone() -> None:
+    one = 0.01 * noise(1, 3, 40, 40) + 0.9  # nearly flat: variances are far below what bfloat16 keeps of the moments
+    other, features = one.flip(3), noise(1, 8, 16, 16)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        similarity, products = ssim(one, other), gram_matrix(features.bfloat16())
+    torch.testing.assert_close(similarity, ssim(one, other))
+    torch.testing.assert_close(products, gram_matrix(features.bfloat16().float()))
+
+
 def test_structural_similarity_needs_a_window() -> None:
     with pytest.raises(ConfigError, match=r"11×11 px or more, not .*\[8, 32\]"):
         ssim(torch.zeros(1, 3, 8, 32), torch.zeros(1, 3, 8, 32))
