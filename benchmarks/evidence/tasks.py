@@ -14,12 +14,13 @@ Settings = dict[str, object]
 DIGITS = tuple("0123456789")
 RESNET_LAYERS = (0, 4, 7, 10, 14)  # of a ResNet-6: pixels, both down stages, residual blocks 1 and 5
 STEEL = ("crazing", "inclusion", "patches", "pitted_surface", "rolled-in_scale", "scratches")
-STYLED: Settings = {  # narrow networks of StarGAN v2
-    "size": 64, "load_size": 64, "width": 8, "max_width": 64, "mapping_width": 64, "style_dim": 16,
+STYLED: Settings = {  # narrow networks of StarGAN v2; as in the paper, diversity's weight ends at 0
+    "size": 32, "width": 16, "max_width": 64, "mapping_width": 64, "style_dim": 16, "diversity_kimg": 8.0,
 }  # fmt: skip
 NARROW: Settings = {  # networks between contrasts; tone is what is learned, so no augmentation may change it
     "width": 16, "blocks": 2, "critic_width": 16, "batch": 1, "augment": "translation",
 }  # fmt: skip
+SEEKING = 0.1  # of the paper's 1.0, for the term is larger where most of a picture is black
 MNIST = "{data}/digits/t10k-images-idx3-ubyte.gz"  # the first 8000 images are for training
 
 
@@ -136,8 +137,7 @@ def _steel(recipe: str, *falls: str, **more: object) -> Task:
 def _steel_classes(recipe: str, minutes: float, **more: object) -> Task:
     """Every class of defects to every other one."""
     settings: Settings = {
-        "data": "{data}/steel_defects", "channels": 1, "size": 64, "load_size": 72, "lr": 4e-4,
-        "augment": "translation", "domains": STEEL,
+        "data": "{data}/steel_defects", "channels": 1, "lr": 4e-4, "augment": "translation", "domains": STEEL,
     }  # fmt: skip
     return Task(recipe, "steel_defects", "domains", settings | more, minutes, ("{data}/steel_defects/test",))
 
@@ -147,7 +147,7 @@ def _clusters(**more: object) -> Task:
     settings: Settings = {
         "data": "{work}/steel", "channels": 1, "size": 32, "load_size": 64, "batch": 32, "warm_up": 0.8, "lr": 5e-4,
     }  # fmt: skip
-    return Task("tunit_compact", "steel_defects", "clusters", settings | more, held_out=("{data}/steel_defects/test",))
+    return Task("tunit_compact", "steel_defects", "clusters", settings | more, 6.0, ("{data}/steel_defects/test",))
 
 
 def _contrasts(recipe: str, **more: object) -> Task:
@@ -166,11 +166,11 @@ TASKS: dict[str, Task] = {
     "cut": _two_contrasts("cut_compact", nce_layers=RESNET_LAYERS),
     "cyclegan": _two_contrasts("cyclegan_compact"),
     "munit": _either_unpaired("munit_compact"),
-    "stargan_v2": _contrasts(
-        "stargan_v2_compact", **STYLED, lambda_diversity=0.5),
-    "stargan_v2_steel": _steel_classes("stargan_v2_compact", 10.0, **STYLED),
+    "stargan_v2": replace(_contrasts("stargan_v2_compact", **STYLED, load_size=32), minutes=20.0),
+    "stargan_v2_steel": _steel_classes("stargan_v2_compact", 20.0, **STYLED, load_size=36),
     "stargan_steel": _steel_classes(
-        "stargan_compact", 8.0, attributes=(), batch=4, width=16, blocks=3, critic_width=16, n_critic=1),
+        "stargan_compact", 14.0, attributes=(), size=48, load_size=54, batch=8, width=16, blocks=3, critic_width=16,
+        critic_layers=4, n_critic=1),
     "stargan": _contrasts(
         "stargan_compact", size=48, load_size=48, batch=4, width=16, blocks=3, critic_width=16, critic_layers=4,
         n_critic=1),
@@ -183,10 +183,11 @@ TASKS: dict[str, Task] = {
     "srgan_stage_two": Task("srgan_compact", "cats_dogs", "perceived", {
         "data": "{data}/cats_dogs/trainA", "content_weights": "{data}/weights/squeezenet1_1_imagenet_fp16.npz",
         "pretrain": 0.6, "size": 48, "lr": 1e-3}, 9.0, ("{data}/cats_dogs/testA",), test_size=256),
-    "instagan": _defects("instagan_compact", blocks=3, critic_width=16, augment="color"),
+    "instagan": _defects("instagan_compact", blocks=3, critic_width=16, augment="color", lambda_cycle=1.0,
+                         lambda_identity=1.0),
     "clr_gan": _either("bicyclegan_compact", levels=4, lambda_gan=0.0, lambda_l1=0.0, lambda_kl=0.0),
     "cvae_gan": _either("bicyclegan_compact", levels=4, lambda_kl=1e-3, lambda_gan2=0.0, lambda_z=0.0),
-    "msgan": _mode_seeking(0.1),  # of the paper's 1.0, for the term is larger where most of a picture is black
+    "msgan": _mode_seeking(SEEKING),
     "msgan_off": _mode_seeking(0.0),
     "fastcut": _two_contrasts("fastcut_compact", nce_layers=RESNET_LAYERS),
     "ugatit": _contrast_pair("ugatit_compact", size=96, load_size=96),
@@ -200,12 +201,14 @@ TASKS: dict[str, Task] = {
     "domain_bridge": _tissue(),
     "source_only": _tissue(lambda_translated=0.0, lambda_pseudo=0.0, bridge_share=0.0),
     "drit": _attributes(),
-    "drit_mode_seeking": _attributes(lambda_mode_seeking=1.0),
+    "drit_mode_seeking": _attributes(lambda_mode_seeking=SEEKING),
     "drit_pp": _contrasts(
-        "drit_pp_compact", size=48, load_size=48, width=16, critic_width=16, critic_layers=4, batch=2),
+        "drit_pp_compact", size=48, load_size=48, width=16, critic_width=16, critic_layers=4, batch=2,
+        lambda_mode_seeking=SEEKING),
     "init": _steel("init_compact", "G/object_cycle_ab", "G/object_cycle_ba"),
     "dunit": _steel("dunit_compact", "EG/instance", "EG/instance_cycle", batch=1),
-    "instaformer": _steel("instaformer_compact", "G/instance_nce", size=64, load_size=72, batch=1),
+    "instaformer": _steel("instaformer_compact", "G/instance_nce", size=64, load_size=72, batch=1, lambda_nce=1.0,
+                          lambda_instance_nce=1.0),
     "transgaga_heads": Task("transgaga_compact", "mr_contrasts", "landmarks", {
         "data_a": "{data}/mr_contrasts/train/T1", "data_b": "{data}/mr_contrasts/train/T2", "channels": 1, "size": 48,
         "load_size": 52, "landmarks": 6, "components": 6, "lambda_concentration": 30.0, "augment": "translation"}, 7.0,
