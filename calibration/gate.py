@@ -87,6 +87,11 @@ class Judge:
             worst_bias=float(offsets[np.abs(offsets).argmax()]),
         )
 
+    def says_nothing(self) -> bool:
+        """Whether fp32 gives one and the same picture for every sample, which any precision can."""
+        columns = zip(*self._reference, strict=True)
+        return len(self._samples) > 1 and all(np.ptp(np.stack(column), axis=0).max() <= 1 for column in columns)
+
     def squared_error(self, candidate: ModelProto) -> float:
         """Mean squared difference over all pictures: unlike decibels, the shares of layers in it nearly add
         up."""

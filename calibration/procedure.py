@@ -24,6 +24,7 @@ from runtime.manifest import PORTABLE, Manifest, verify_engine
 
 # Frames on which layers and methods are compared; they are calibration frames, never those of the gate.
 COMPARED = 4
+ALIKE = "the fp32 network gives the same picture whatever it is shown, so the gate says nothing of its quality"
 
 
 @dataclass(frozen=True)
@@ -70,6 +71,7 @@ class Outcome:
     kept: tuple[str, ...]
     suspects: tuple[Suspect, ...]
     method: str
+    warnings: tuple[str, ...] = ()
 
 
 def load_graph(path: Path) -> tuple[ModelProto, Manifest]:
@@ -159,7 +161,8 @@ def quantise_graph(model: ModelProto, data: Data, settings: Settings) -> Outcome
         suspects = rank(candidate, compared, kept, settings.quiet)
     if settings.keep == "auto" and failing:
         kept, figures = keep_until_passed(candidate, suspects, judge, settings.thresholds, kept)
-    return Outcome(candidate.build(kept), figures, kept, tuple(suspects), method)
+    warnings = (ALIKE,) if judge.says_nothing() else ()
+    return Outcome(candidate.build(kept), figures, kept, tuple(suspects), method, warnings)
 
 
 def _named(text: str, candidate: Candidate) -> tuple[str, ...]:

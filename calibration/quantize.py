@@ -9,6 +9,7 @@ import argparse
 import json
 import shlex
 import sys
+from collections.abc import Iterable
 from contextlib import closing
 from dataclasses import asdict, replace
 from datetime import datetime, timezone
@@ -217,6 +218,11 @@ def settings_of(options: argparse.Namespace) -> Settings:
     )
 
 
+def _warn(sentences: Iterable[str]) -> None:
+    for sentence in sentences:
+        print(f"warning: {sentence}", file=sys.stderr)
+
+
 def main(arguments: list[str] | None = None) -> int:
     """The command; `arguments` default to the process's."""
     options = parse(arguments)
@@ -225,9 +231,9 @@ def main(arguments: list[str] | None = None) -> int:
     check_writable(options.graph, options.out, manifest)
     with closing(EngineCompanions(options.graph, manifest, "onnxruntime", say_nothing)) as companions:
         data = gather(manifest, settings, companions)
-        for warning in data.audit.warnings() if data.audit else ():
-            print(f"warning: {warning}", file=sys.stderr)
+        _warn(data.audit.warnings() if data.audit else ())
         outcome = quantise_graph(model, data, settings)
+        _warn(outcome.warnings)
     found = report(data, outcome, settings)
     print(json.dumps(found) if options.json else table(found))
     refuse(outcome, settings)

@@ -65,6 +65,18 @@ def outlier(builder: Any) -> ModelProto:
     return g.finish(g.add("Tanh", x))
 
 
+def test_a_network_that_shows_one_picture_is_told_of(
+    generator: ModelProto, put_graph: Callable[..., Path], quantize: Command, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert quantize(put_graph(generator), "--precision", "fp16") == 0
+    assert "the same picture" not in capsys.readouterr().err
+    stem = next(node for node in generator.graph.node if node.op_type == "Conv").input[1]
+    weight = next(tensor for tensor in generator.graph.initializer if tensor.name == stem)
+    weight.CopyFrom(numpy_helper.from_array(0 * numpy_helper.to_array(weight), stem))
+    assert quantize(put_graph(generator), "--precision", "fp16") == 0
+    assert "the same picture whatever it is shown" in capsys.readouterr().err
+
+
 def test_int8_is_written_with_its_manifest_and_frame_list(
     generator: ModelProto,
     put_graph: Callable[..., Path],
