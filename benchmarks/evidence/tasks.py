@@ -121,7 +121,7 @@ def _defects(recipe: str, **more: object) -> Task:
         "data": "{work}/flaws", "channels": 1, "size": 64, "load_size": 64, "batch": 1, "instances": 1, "lr": 4e-4,
     }  # fmt: skip
     held_out = ("{work}/flaws/testA", "{work}/flaws/testB")
-    return Task(recipe, "magnetic_tile", "instances", settings | more, 6.0, held_out)
+    return Task(recipe, "magnetic_tile", "instances", settings | more, 11.0, held_out)
 
 
 def _steel(recipe: str, *falls: str, **more: object) -> Task:
@@ -167,9 +167,9 @@ TASKS: dict[str, Task] = {
     "cyclegan": _two_contrasts("cyclegan_compact"),
     "munit": _either_unpaired("munit_compact"),
     "stargan_v2": replace(_contrasts("stargan_v2_compact", **STYLED, load_size=32), minutes=20.0),
-    "stargan_v2_steel": _steel_classes("stargan_v2_compact", 20.0, **STYLED, load_size=36),
+    "stargan_v2_steel": _steel_classes("stargan_v2_compact", 13.0, **STYLED, load_size=36),
     "stargan_steel": _steel_classes(
-        "stargan_compact", 14.0, attributes=(), size=48, load_size=54, batch=8, width=16, blocks=3, critic_width=16,
+        "stargan_compact", 11.0, attributes=(), size=48, load_size=54, batch=8, width=16, blocks=3, critic_width=16,
         critic_layers=4, n_critic=1),
     "stargan": _contrasts(
         "stargan_compact", size=48, load_size=48, batch=4, width=16, blocks=3, critic_width=16, critic_layers=4,
