@@ -203,8 +203,8 @@ TASKS: dict[str, Task] = {
     "drit": _attributes(),
     "drit_mode_seeking": _attributes(lambda_mode_seeking=SEEKING),
     "drit_pp": _contrasts(
-        "drit_pp_compact", size=48, load_size=48, width=16, critic_width=16, critic_layers=4, batch=2,
-        lambda_mode_seeking=SEEKING),
+        "drit_pp_compact", size=32, load_size=32, width=16, critic_width=16, critic_layers=4, batch=4,
+        content_critic_layers=0, lambda_mode_seeking=SEEKING),
     "init": _steel("init_compact", "G/object_cycle_ab", "G/object_cycle_ba"),
     "dunit": _steel("dunit_compact", "EG/instance", "EG/instance_cycle", batch=1),
     "instaformer": _steel("instaformer_compact", "G/instance_nce", size=64, load_size=72, batch=1, lambda_nce=1.0,
