@@ -17,6 +17,9 @@ STEEL = ("crazing", "inclusion", "patches", "pitted_surface", "rolled-in_scale",
 STYLED: Settings = {  # narrow networks of StarGAN v2; as in the paper, diversity's weight ends at 0
     "size": 32, "width": 16, "max_width": 64, "mapping_width": 64, "style_dim": 16, "diversity_kimg": 8.0,
 }  # fmt: skip
+LABELLED: Settings = {  # narrow networks of StarGAN
+    "size": 48, "width": 16, "blocks": 3, "critic_width": 16, "critic_layers": 4, "n_critic": 1,
+}  # fmt: skip
 NARROW: Settings = {  # networks between contrasts; tone is what is learned, so no augmentation may change it
     "width": 16, "blocks": 2, "critic_width": 16, "batch": 1, "augment": "translation",
 }  # fmt: skip
@@ -168,12 +171,8 @@ TASKS: dict[str, Task] = {
     "munit": _either_unpaired("munit_compact"),
     "stargan_v2": replace(_contrasts("stargan_v2_compact", **STYLED, load_size=32), minutes=20.0),
     "stargan_v2_steel": _steel_classes("stargan_v2_compact", 13.0, **STYLED, load_size=36),
-    "stargan_steel": _steel_classes(
-        "stargan_compact", 11.0, attributes=(), size=48, load_size=54, batch=8, width=16, blocks=3, critic_width=16,
-        critic_layers=4, n_critic=1),
-    "stargan": _contrasts(
-        "stargan_compact", size=48, load_size=48, batch=4, width=16, blocks=3, critic_width=16, critic_layers=4,
-        n_critic=1),
+    "stargan_steel": _steel_classes("stargan_compact", 11.0, **LABELLED, load_size=54, batch=8, attributes=()),
+    "stargan": _contrasts("stargan_compact", **LABELLED, load_size=48, batch=4),
     "tunit": _clusters(),
     "tunit_k4": _clusters(clusters=4),
     "tunit_k10": _clusters(clusters=10),

@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from models.losses.features import gram_matrix
+
 
 def separation(positions: Tensor, sigma: float) -> Tensor:
     """Mean over images of the mean over pairs of exp(-distance² / 2σ²), positions (N, K, 2) (Zhang et al., CVPR
@@ -23,5 +25,5 @@ def concentration(variances: Tensor) -> Tensor:
 def gram(image: Tensor) -> Tensor:
     """(N, C, H, W) → (N, 3C, 3C): mean products of the channels and of their differences to the right and below."""
     here = image[:, :, :-1, :-1]
-    features = torch.cat([here, image[:, :, :-1, 1:] - here, image[:, :, 1:, :-1] - here], dim=1).flatten(2)
-    return features @ features.mT / features.shape[2]
+    features = torch.cat([here, image[:, :, :-1, 1:] - here, image[:, :, 1:, :-1] - here], dim=1)
+    return features.shape[1] * gram_matrix(features)
