@@ -170,7 +170,7 @@ TASKS: dict[str, Task] = {
     "cyclegan": _two_contrasts("cyclegan_compact"),
     "munit": _either_unpaired("munit_compact"),
     "stargan_v2": replace(_contrasts("stargan_v2_compact", **STYLED, load_size=32), minutes=20.0),
-    "stargan_v2_steel": _steel_classes("stargan_v2_compact", 13.0, **STYLED, load_size=36),
+    "stargan_v2_steel": _steel_classes("stargan_v2_compact", 22.0, **STYLED, load_size=36),
     "stargan_steel": _steel_classes("stargan_compact", 11.0, **LABELLED, load_size=54, batch=8, attributes=()),
     "stargan": _contrasts("stargan_compact", **LABELLED, load_size=48, batch=4),
     "tunit": _clusters(),
@@ -203,7 +203,7 @@ TASKS: dict[str, Task] = {
     "drit_mode_seeking": _attributes(lambda_mode_seeking=SEEKING),
     "drit_pp": _contrasts(
         "drit_pp_compact", size=32, load_size=32, width=16, critic_width=16, critic_layers=4, batch=4,
-        content_critic_layers=0, lambda_mode_seeking=SEEKING),
+        content_critic_layers=0, lambda_class=1.0, lambda_mode_seeking=0.02),
     "init": _steel("init_compact", "G/object_cycle_ab", "G/object_cycle_ba"),
     "dunit": _steel("dunit_compact", "EG/instance", "EG/instance_cycle", batch=1),
     "instaformer": _steel("instaformer_compact", "G/instance_nce", size=64, load_size=72, batch=1, lambda_nce=1.0,
@@ -212,8 +212,9 @@ TASKS: dict[str, Task] = {
         "data_a": "{data}/mr_contrasts/train/T1", "data_b": "{data}/mr_contrasts/train/T2", "channels": 1, "size": 48,
         "load_size": 52, "landmarks": 6, "components": 6, "lambda_concentration": 30.0, "augment": "translation"}, 7.0,
         ("{data}/mr_contrasts/test/T1",)),
-    "transgaga": Task("transgaga_compact", "cats_dogs", "landmarks", {"data": "{data}/cats_dogs"}, 12.0,
-                      ("{data}/cats_dogs/testA",)),
+    "transgaga": Task("transgaga_compact", "cats_dogs", "landmarks", {
+        "data": "{data}/cats_dogs", "size": 48, "load_size": 52, "landmarks": 6, "components": 6,
+        "lambda_concentration": 30.0, "lambda_equivariance": 1000.0}, 14.0, ("{data}/cats_dogs/testA",)),
     "sincut": Task("sincut_compact", "video", "one_image", {"data": "{work}/two_frames"},
                    held_out=("{work}/two_frames/trainA", "{work}/two_frames/trainB")),
     "tuigan": Task("tuigan_compact", "video", "one_image", {
