@@ -39,6 +39,11 @@ class TrainConfig(Switches):
     grid_every_kimg: float = 5.0
     grid_images: int = 4
 
+    @property
+    def steps(self) -> int:
+        """The whole number of batches that comes nearest to `total_kimg`, at least one."""
+        return max(1, round(self.total_kimg * 1000 / self.batch))
+
 
 @dataclass(frozen=True)
 class Recipe:

@@ -89,7 +89,7 @@ class Trainer:
 
     @property
     def total_steps(self) -> int:
-        return max(1, round(self.recipe.train.total_kimg * 1000 / self.recipe.train.batch))
+        return self.recipe.train.steps
 
     @property
     def clock(self) -> Clock:

@@ -64,7 +64,7 @@ def judged(name: str, case: Case, folder: Path, rows: Path) -> Row:
     gated = before.precision if before and before.cpu_minutes == float(f"{spent:.4g}") else {}  # of this very run
     return Row(
         name, recipe.train.system, task.recipe, TASKS[name].settings, task.images, recipe.data.size,
-        recipe.train.total_kimg, round(recipe.train.total_kimg * 1000 / recipe.train.batch), recipe.train.batch,
+        recipe.train.total_kimg, recipe.train.steps, recipe.train.batch,
         recipe.train.seed, spent, _parameters(system), judge.measured, judge.count, judge.best,
         of_trained, of_untrained, of_identity, judge.context(), before.seen if before else "",
         gated,

@@ -203,7 +203,7 @@ TASKS: dict[str, Task] = {
     "drit_mode_seeking": _attributes(lambda_mode_seeking=SEEKING),
     "drit_pp": _contrasts(
         "drit_pp_compact", size=32, load_size=32, width=16, critic_width=16, critic_layers=4, batch=4,
-        content_critic_layers=0, lambda_class=1.0, lambda_mode_seeking=0.02),
+        content_critic_layers=0, latent=4, lambda_latent=1.0, lambda_class=1.0, lambda_mode_seeking=0.02, lr=1e-3),
     "init": _steel("init_compact", "G/object_cycle_ab", "G/object_cycle_ba"),
     "dunit": _steel("dunit_compact", "EG/instance", "EG/instance_cycle", batch=1),
     "instaformer": _steel("instaformer_compact", "G/instance_nce", size=64, load_size=72, batch=1, lambda_nce=1.0,

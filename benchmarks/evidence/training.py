@@ -68,9 +68,9 @@ def trained(recipe: Recipe, folder: Path) -> None:
 
 
 def finished(recipe: Recipe, folder: Path) -> bool:
-    """Whether the run's checkpoint is that of its end."""
-    path = folder / "checkpoint.safetensors"
-    return path.is_file() and load_system(path)[1].kimg >= recipe.train.total_kimg * 0.999
+    """Whether the run's checkpoint is that of its last step."""
+    path, cfg = folder / "checkpoint.safetensors", recipe.train
+    return path.is_file() and round(load_system(path)[1].kimg * 1000 / cfg.batch) >= cfg.steps
 
 
 def minutes_spent(folder: Path) -> float:

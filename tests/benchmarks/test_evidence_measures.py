@@ -14,9 +14,11 @@ from benchmarks.evidence.classifiers import DigitNet, accuracy, digit_classifier
 from benchmarks.evidence.measures import cluster_accuracy, entropy, grown, mutual_information, purity, ssim_where
 from benchmarks.evidence.rows import Precision, Row, better, read_rows, write_row
 from benchmarks.evidence.tasks import TASKS
-from benchmarks.evidence.training import RECIPES, loss_at_ends, planned
+from benchmarks.evidence.training import RECIPES, finished, loss_at_ends, planned
+from models.checkpoint import save_checkpoint, shipped_weights
 from models.errors import DataError
-from models.registry import SYSTEMS
+from models.recipe import make_recipe
+from models.registry import SYSTEMS, build_system
 
 ROW = Row(
     "cut", "cut", "cut_compact", {"size": 64}, "thermal_color", 64, 1.5, 750, 2, 0, 3.2, 1000, "things", 25,
@@ -115,3 +117,11 @@ def test_losses_at_the_ends_of_a_run_are_sums_over_its_first_and_last_tenth(tmp_
             log.add_scalar("G/instance", 20 - step, step)  # type: ignore[no-untyped-call]
             log.add_scalar("G/instance_cycle", 1, step)  # type: ignore[no-untyped-call]
     assert loss_at_ends(tmp_path, ["G/instance", "G/instance_cycle"]) == (20.5, 2.5)
+
+
+@pytest.mark.parametrize(("kimg", "whole"), [(0.8, False), (0.816, True)])
+def test_a_run_is_finished_at_its_last_whole_batch(tmp_path: Path, kimg: float, whole: bool) -> None:
+    """0.82 kimg are 51 batches of 16, which are 0.816."""
+    system = build_system("vae", {"width": 8})
+    save_checkpoint(tmp_path / "checkpoint.safetensors", system, "vae", kimg, shipped_weights(system))
+    assert finished(make_recipe({"system": "vae", "batch": 16, "total_kimg": 0.82}), tmp_path) is whole
