@@ -14,6 +14,7 @@ import onnx
 from onnx import TensorProto
 
 from export.build_progress import build_progress
+from export.dense import dense_as_convolutions
 from runtime.backends.cuda_memory import open_cuda
 from runtime.backends.tensorrt_library import Library, open_library
 from runtime.errors import EngineError
@@ -74,7 +75,7 @@ def build_plan(graph: Path, precision: str, spec: PlanSpec) -> Plan:
 
 
 def load_frame_graph(graph: Path, precision: str) -> onnx.ModelProto:
-    """Read a graph and prepare it for TensorRT: 16-bit images become int32, which it has, instead of uint16.
+    """Read a graph and prepare it for TensorRT: dense layers become convolutions, 16-bit images int32.
 
     Raises:
         EngineError: not an ONNX file, or an INT8 graph without Q/DQ.
@@ -89,6 +90,7 @@ def load_frame_graph(graph: Path, precision: str) -> onnx.ModelProto:
             f"{graph} is said to be int8 but has no QuantizeLinear node, and TensorRT no longer quantises by itself: "
             f"run `python -m calibration.quantize` on the fp32 graph"
         )
+    dense_as_convolutions(model.graph)
     _widen_uint16(model.graph)
     return model
 

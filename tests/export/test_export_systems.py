@@ -88,7 +88,8 @@ def test_every_part_exports_and_equals_its_module(exported: Exported) -> None:
         assert not {kind for kind in kinds if kind.startswith("Random")}
 
 
-def test_the_first_part_compiles_in_fp16_for_every_gpu(exported: Exported) -> None:
+def test_the_first_part_in_fp16_and_all_that_computes_styles_in_fp32_compile_for_every_gpu(exported: Exported) -> None:
+    """As they ship: calibration casts an engine, and leaves its companions as they are."""
     pytest.importorskip("tensorrt_rtx_bindings")
     from export.tensorrt import RTX_TARGETS, PlanSpec, build_plan
 
@@ -96,9 +97,11 @@ def test_the_first_part_compiles_in_fp16_for_every_gpu(exported: Exported) -> No
     graph = prepared(onnx.load(path))
     half = path.with_name("half.onnx")
     onnx.save(fp16.cast_nodes(graph, fp16.layers(graph)), half)
-    built = build_plan(half, "fp16", PlanSpec(backend="tensorrt-rtx"))
-    assert built.targets == RTX_TARGETS
-    assert built.plan
+    styles = [graph for part, graph in exported.graphs.items() if exported.trained.part(part).returns == ("style",)]
+    for file, precision in ((half, "fp16"), *((style, "fp32") for style in styles)):
+        built = build_plan(file, precision, PlanSpec(backend="tensorrt-rtx"))
+        assert built.targets == RTX_TARGETS, file.name
+        assert built.plan
 
 
 def test_style_encoder_and_mapping_are_written_beside_their_generator(

@@ -5,11 +5,13 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import onnx
 import pytest
+from onnxruntime import InferenceSession
 
 from calibration.relabel import relabel_u8
-from export.tensorrt import RTX_TARGETS, PlanSpec, build_plan
+from export.tensorrt import RTX_TARGETS, PlanSpec, build_plan, load_frame_graph
 from runtime.backends import tensorrt
 from runtime.errors import EngineError
 from tests.vendor_api.small_graphs import GRAPHS, Drawing, in_precision, quantised, save, sixteen_bit
@@ -48,6 +50,49 @@ def test_one_plan_serves_all_targets(tmp_path: Path) -> None:
 def test_sixteen_bit_frames_compile(tmp_path: Path) -> None:
     onnx.save(sixteen_bit(), tmp_path / "graph.onnx")
     assert build_plan(tmp_path / "graph.onnx", "fp32", RTX).plan
+
+
+@pytest.fixture
+def dense(tmp_path: Path) -> Path:
+    """A mapping network in FP32: Gemm weights either way round, with and without a bias, and one scaled."""
+    random = np.random.default_rng(0)
+    tensors = {"w1": (8, 16), "b1": (16,), "w2": (6, 16), "w3": (6, 4), "b3": (4,)}
+    nodes = [
+        onnx.helper.make_node("Gemm", ["z", "w1", "b1"], ["h1"], name="first"),
+        onnx.helper.make_node("Relu", ["h1"], ["a1"]),
+        onnx.helper.make_node("Gemm", ["a1", "w2"], ["h2"], name="second", transB=1),
+        onnx.helper.make_node("Gemm", ["h2", "w3", "b3"], ["style"], name="scaled", alpha=0.5),
+    ]
+    ports = [
+        onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, (2, n)) for name, n in (("z", 8), ("style", 4))
+    ]
+    constants = [
+        onnx.numpy_helper.from_array(random.normal(size=shape).astype(np.float32), name)
+        for name, shape in tensors.items()
+    ]
+    graph = onnx.helper.make_graph(nodes, "mapping", ports[:1], ports[1:], constants)
+    path = tmp_path / "mapping.onnx"
+    onnx.save(onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 17)], ir_version=9), path)
+    return path
+
+
+def test_dense_layers_compute_the_same_as_convolutions(dense: Path) -> None:
+    model = load_frame_graph(dense, "fp32")
+    onnx.checker.check_model(model, full_check=True)
+    assert [node.name for node in model.graph.node if node.op_type == "Conv"] == ["first", "second"]
+    assert [node.name for node in model.graph.node if node.op_type == "Gemm"] == ["scaled"]
+    z = np.random.default_rng(1).normal(size=(2, 8)).astype(np.float32)
+    before, after = (
+        InferenceSession(content).run(None, {"z": z})[0] for content in (dense.read_bytes(), model.SerializeToString())
+    )
+    np.testing.assert_allclose(after, before, rtol=1e-5, atol=1e-5)
+
+
+def test_dense_layers_compile_in_fp32_for_every_target(dense: Path) -> None:
+    model = onnx.load(dense)
+    model.graph.node[-1].attribute.remove(model.graph.node[-1].attribute[0])
+    onnx.save(model, dense)
+    assert build_plan(dense, "fp32", PlanSpec(backend="tensorrt-rtx")).targets == RTX_TARGETS
 
 
 @pytest.mark.parametrize("target", ["sm87", "sm90", "sm999"])
