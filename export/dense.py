@@ -6,35 +6,45 @@ convolutions. For other GPUs the plans come out smaller.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 import onnx
-from onnx import helper, numpy_helper
+from onnx import NodeProto, TensorProto, helper, numpy_helper
 
 from export.graph_edit import set_constant
 
-_MAP = "axes of a 1×1 map"
+_AXES = "axes of a 1×1 map"
 
 
 def dense_as_convolutions(graph: onnx.GraphProto) -> None:
-    """Replace every Gemm of constant FP32 weights and biases, in place; its name stays, and what it computes."""
-    weights = {tensor.name: tensor for tensor in graph.initializer if tensor.data_type == onnx.TensorProto.FLOAT}
-    nodes = []
+    """Replace every plain Gemm of constant FP32 weights, in place; its name stays, and what it computes."""
+    constants = {tensor.name: tensor for tensor in graph.initializer if tensor.data_type == TensorProto.FLOAT}
+    nodes: list[NodeProto] = []
     for node in graph.node:
-        given = {item.name: helper.get_attribute_value(item) for item in node.attribute}
-        plain = not given.get("transA") and given.get("alpha", 1.0) == given.get("beta", 1.0) == 1.0
-        vector = all(name in weights and len(weights[name].dims) == 1 for name in node.input[2:])
-        if node.op_type != "Gemm" or not (plain and vector) or node.input[1] not in weights:
-            nodes.append(node)
-            continue
-        weight = numpy_helper.to_array(weights[node.input[1]])
-        rows = weight if given.get("transB") else weight.T
-        kernel = set_constant(graph, f"{node.output[0]}:kernel", rows[:, :, None, None])
-        axes = set_constant(graph, _MAP, np.array([2, 3], np.int64))
-        source, result = (f"{node.output[0]}:{end}" for end in ("source", "result"))
-        nodes += [
-            helper.make_node("Unsqueeze", [node.input[0], axes], [source], name=source),
-            helper.make_node("Conv", [source, kernel, *node.input[2:]], [result], name=node.name),
-            helper.make_node("Squeeze", [result, axes], [node.output[0]], name=result),
-        ]
+        nodes += _as_convolution(graph, node) if _is_dense(node, constants) else [node]
     del graph.node[:]
     graph.node.extend(nodes)
+
+
+def _is_dense(node: NodeProto, constants: Mapping[str, TensorProto]) -> bool:
+    """Whether it is x·W or x·W + b with a vector b, of constants."""
+    if node.op_type != "Gemm" or not all(name in constants for name in node.input[1:]):
+        return False
+    given = {item.name: helper.get_attribute_value(item) for item in node.attribute}
+    scaled = given.get("alpha", 1.0) != 1.0 or given.get("beta", 1.0) != 1.0
+    return not scaled and not given.get("transA") and all(len(constants[b].dims) == 1 for b in node.input[2:])
+
+
+def _as_convolution(graph: onnx.GraphProto, node: NodeProto) -> list[NodeProto]:
+    weight = numpy_helper.to_array(next(tensor for tensor in graph.initializer if tensor.name == node.input[1]))
+    out_first = any(item.name == "transB" and item.i for item in node.attribute)
+    kernel = (weight if out_first else weight.T)[:, :, None, None]
+    result = node.output[0]
+    kernel_name = set_constant(graph, f"{result}:kernel", kernel)
+    axes = set_constant(graph, _AXES, np.array([2, 3], np.int64))
+    return [
+        helper.make_node("Unsqueeze", [node.input[0], axes], [f"{result}:map"], name=f"{result}:map"),
+        helper.make_node("Conv", [f"{result}:map", kernel_name, *node.input[2:]], [f"{result}:sums"], name=node.name),
+        helper.make_node("Squeeze", [f"{result}:sums", axes], [result], name=f"{result}:sums"),
+    ]
