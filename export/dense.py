@@ -22,7 +22,7 @@ def dense_as_convolutions(graph: onnx.GraphProto) -> None:
     constants = {tensor.name: tensor for tensor in graph.initializer if tensor.data_type == TensorProto.FLOAT}
     nodes: list[NodeProto] = []
     for node in graph.node:
-        nodes += _as_convolution(graph, node) if _is_dense(node, constants) else [node]
+        nodes += _as_convolution(graph, node, constants[node.input[1]]) if _is_dense(node, constants) else [node]
     del graph.node[:]
     graph.node.extend(nodes)
 
@@ -36,8 +36,9 @@ def _is_dense(node: NodeProto, constants: Mapping[str, TensorProto]) -> bool:
     return not scaled and not given.get("transA") and all(len(constants[b].dims) == 1 for b in node.input[2:])
 
 
-def _as_convolution(graph: onnx.GraphProto, node: NodeProto) -> list[NodeProto]:
-    weight = numpy_helper.to_array(next(tensor for tensor in graph.initializer if tensor.name == node.input[1]))
+def _as_convolution(graph: onnx.GraphProto, node: NodeProto, weights: TensorProto) -> list[NodeProto]:
+    """(N, C) → a 1×1 map (N, C, 1, 1) → its convolution → (N, K)."""
+    weight = numpy_helper.to_array(weights)
     out_first = any(item.name == "transB" and item.i for item in node.attribute)
     kernel = (weight if out_first else weight.T)[:, :, None, None]
     result = node.output[0]

@@ -23,6 +23,9 @@ LABELLED: Settings = {  # narrow networks of StarGAN
 NARROW: Settings = {  # networks between contrasts; tone is what is learned, so no augmentation may change it
     "width": 16, "blocks": 2, "critic_width": 16, "batch": 1, "augment": "translation",
 }  # fmt: skip
+FEW_LANDMARKS: Settings = {  # of TransGaGa, on small pictures
+    "size": 48, "load_size": 52, "landmarks": 6, "components": 6, "lambda_concentration": 30.0,
+}  # fmt: skip
 SEEKING = 0.1  # of the paper's 1.0, for the term is larger where most of a picture is black
 MNIST = "{data}/digits/t10k-images-idx3-ubyte.gz"  # the first 8000 images are for training
 
@@ -201,20 +204,21 @@ TASKS: dict[str, Task] = {
     "source_only": _tissue(lambda_translated=0.0, lambda_pseudo=0.0, bridge_share=0.0),
     "drit": _attributes(),
     "drit_mode_seeking": _attributes(lambda_mode_seeking=SEEKING),
-    "drit_pp": _contrasts(
+    # A longer z that must be found again, or modes that must differ more, are written into the black margin.
+    "drit_pp": replace(_contrasts(
         "drit_pp_compact", size=32, load_size=32, width=16, critic_width=16, critic_layers=4, batch=4,
         content_critic_layers=0, latent=4, lambda_latent=1.0, lambda_class=1.0, lambda_mode_seeking=0.02, lr=1e-3),
+        minutes=20.0),
     "init": _steel("init_compact", "G/object_cycle_ab", "G/object_cycle_ba"),
     "dunit": _steel("dunit_compact", "EG/instance", "EG/instance_cycle", batch=1),
     "instaformer": _steel("instaformer_compact", "G/instance_nce", size=64, load_size=72, batch=1, lambda_nce=1.0,
                           lambda_instance_nce=1.0),
     "transgaga_heads": Task("transgaga_compact", "mr_contrasts", "landmarks", {
-        "data_a": "{data}/mr_contrasts/train/T1", "data_b": "{data}/mr_contrasts/train/T2", "channels": 1, "size": 48,
-        "load_size": 52, "landmarks": 6, "components": 6, "lambda_concentration": 30.0, "augment": "translation"}, 7.0,
-        ("{data}/mr_contrasts/test/T1",)),
+        "data_a": "{data}/mr_contrasts/train/T1", "data_b": "{data}/mr_contrasts/train/T2", "channels": 1,
+        **FEW_LANDMARKS, "augment": "translation"}, 7.0, ("{data}/mr_contrasts/test/T1",)),
     "transgaga": Task("transgaga_compact", "cats_dogs", "landmarks", {
-        "data": "{data}/cats_dogs", "size": 48, "load_size": 52, "landmarks": 6, "components": 6,
-        "lambda_concentration": 30.0, "lambda_equivariance": 1000.0}, 14.0, ("{data}/cats_dogs/testA",)),
+        "data": "{data}/cats_dogs", **FEW_LANDMARKS, "lambda_equivariance": 1000.0}, 14.0,
+        ("{data}/cats_dogs/testA",)),
     "sincut": Task("sincut_compact", "video", "one_image", {"data": "{work}/two_frames"},
                    held_out=("{work}/two_frames/trainA", "{work}/two_frames/trainB")),
     "tuigan": Task("tuigan_compact", "video", "one_image", {
