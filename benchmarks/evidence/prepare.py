@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import av
 import cv2
@@ -24,18 +25,23 @@ TISSUES = ("air", "soft", "dense")  # by its level in an X-ray
 
 
 def prepare(name: str, data: Path, work: Path) -> None:
-    """Make {work}/NAME, if a task reads it and it is not there yet; whole or not at all."""
+    """Make {work}/NAME, if a task reads it and it is not there yet; whole or not at all, also beside other runs."""
     makers = {
         "two_frames": _two_frames, "steel": _steel, "tissue": _tissue, "either": _either, "clip": _clip,
         "digits": _digits, "flaws": _flaws,
     }  # fmt: skip
     if name not in makers or (work / name).exists():
         return
-    partial = work / f".{name}.partial"
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir(parents=True)
-    makers[name](data, partial)
-    partial.rename(work / name)
+    work.mkdir(parents=True, exist_ok=True)
+    with TemporaryDirectory(prefix=f".{name}.", dir=work) as folder:
+        partial = Path(folder) / name
+        partial.mkdir()
+        makers[name](data, partial)
+        try:
+            partial.rename(work / name)
+        except OSError:  # another run made it meanwhile: two full folders do not replace each other
+            if not (work / name).exists():
+                raise
 
 
 def _two_frames(data: Path, out: Path) -> None:

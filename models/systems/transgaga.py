@@ -152,7 +152,10 @@ class TransGaGa(System):
         self.game = adversarial(cfg.gan)
         init_kaiming(self.coders)
         for coder in self.coders.values():
-            coder.sharpen(cfg.sharpness)  # type: ignore[operator]
+            assert isinstance(coder, Coder)
+            coder.sharpen(cfg.sharpness)
+            for drawing in (coder.appearance, coder.decoder):
+                init_normal(drawing)  # small: where tanh is flat L1 has no gradient, and black stays black
         for network in (self.shapes, self.looks, self.critics, self.shape_critics, self.look_critics):
             init_normal(network)
 

@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 import pytest
 
+from benchmarks.evidence import prepare as preparing
 from benchmarks.evidence.prepare import WINDOW, prepare
 
 GROUND, FLAW = 90, 10
@@ -45,3 +46,17 @@ def test_flaws_are_inside_their_outlines_and_sound_windows_have_an_outline_and_n
             assert (outline > 127).sum() > 100
             assert np.all(tile[outline > 127] == inside)
             assert np.all(tile[outline == 0] == GROUND)
+
+
+def test_two_runs_that_make_the_same_share_it(tiles: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    work = tiles / "work"
+
+    def slower(_: Path, out: Path) -> None:
+        (out / "late.png").touch()
+        (work / "flaws").mkdir()
+        (work / "flaws" / "early.png").touch()  # of the other run
+
+    monkeypatch.setattr(preparing, "_flaws", slower)
+    prepare("flaws", tiles, work)
+    assert [path.name for path in (work / "flaws").iterdir()] == ["early.png"]
+    assert [path.name for path in work.iterdir()] == ["flaws"]

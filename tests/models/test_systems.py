@@ -172,6 +172,17 @@ def test_deployables_give_what_they_declare(
                     assert output.shape[2:] == (size * ENLARGES.get(name, 1),) * 2
 
 
+def test_no_picture_starts_where_tanh_is_flat(
+    name: str, tiny_system: Tiny, small: Callable[[str], dict[str, Any]]
+) -> None:
+    """There L1 has no gradient: what starts black stays black."""
+    system, _ = tiny_system(name)
+    for part in system.deployables().values():
+        for kind, output in zip(part.returns, answers(part, inputs(part, small(name).get("size", 32))), strict=True):
+            if kind == "image" and name not in UNBOUNDED:
+                assert (output.abs() > 0.99).float().mean() < 0.2
+
+
 def test_a_deployable_draws_nothing_and_judges_each_image_alone(
     name: str, tiny_system: Tiny, small: Callable[[str], dict[str, Any]]
 ) -> None:
