@@ -60,7 +60,7 @@ class GatedGenerator(CompactGenerator):
             raise ConfigError('channels are closed in students of generator = "compact" without deep_blocks')
         super().__init__(
             cfg.channels, cfg.channels, width=cfg.width, blocks=cfg.blocks, norm_kind=cfg.norm, skip=cfg.skip,
-            skip_pool=cfg.skip_pool, branched=cfg.branched, tone_norm=cfg.tone_norm,
+            skip_pool=cfg.skip_pool, skip_clip=cfg.skip_clip, branched=cfg.branched, tone_norm=cfg.tone_norm,
         )  # fmt: skip
         self.trunk_gate = Gate(cfg.width)
         for block in self.blocks():

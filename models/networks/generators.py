@@ -28,6 +28,7 @@ class GeneratorConfig:
     norm: str = "instance"
     skip: bool = False  # compact only: output = input, scaled and shifted, + residual
     skip_pool: int = 1  # … of the input's n×n means, for noisy inputs
+    skip_clip: bool = False  # … the residual bounded by a clip, which costs nothing, instead of tanh
     branched: bool = False  # compact only: 3×3 convolutions trained as three branches, folded when they ship
     tone_norm: bool = False  # compact only: instance norm behind the stem and before the head
     stem_kernel: int = 4  # compact only: 8 = overlapping patches
@@ -39,7 +40,8 @@ def _compact(cfg: GeneratorConfig) -> nn.Module:
     return CompactGenerator(
         cfg.channels, cfg.channels, width=cfg.width, blocks=cfg.blocks, deep_width=cfg.deep_width,
         deep_blocks=cfg.deep_blocks, norm_kind=cfg.norm, skip=cfg.skip, skip_pool=cfg.skip_pool,
-        branched=cfg.branched, tone_norm=cfg.tone_norm, stem_kernel=cfg.stem_kernel, head_kernel=cfg.head_kernel,
+        skip_clip=cfg.skip_clip, branched=cfg.branched, tone_norm=cfg.tone_norm, stem_kernel=cfg.stem_kernel,
+        head_kernel=cfg.head_kernel,
     )  # fmt: skip
 
 

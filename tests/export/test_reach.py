@@ -102,14 +102,14 @@ def frame(example: Path) -> np.ndarray:
 @pytest.fixture(scope="module")
 def whole(example: Path, frame: np.ndarray) -> np.ndarray:
     """What the trained network gives for all of it at once."""
-    part = Trained.load(example / "cyclegan.safetensors").part("ab")
+    part = Trained.load(example / "cyclegan.safetensors").part("generator")
     with torch.no_grad():
         (result,) = FrameGraph.around(part)(torch.from_numpy(frame[None]))
     return np.asarray(result.numpy()[0].astype(int))
 
 
 def test_the_shipped_manifests_say_how_far_the_network_sees(example: Path) -> None:
-    part = Trained.load(example / "cyclegan.safetensors").part("ab")
+    part = Trained.load(example / "cyclegan.safetensors").part("generator")
     found = reach_of(FrameGraph.around(part), (192, 192), (), part.multiple)
     assert found == {"reach": "42", "stride": "4"}
     for manifest in example.glob("*.onnx.json"):

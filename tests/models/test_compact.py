@@ -30,11 +30,15 @@ def test_the_convolution_enlarges_as_bilinear_interpolation_does(image: Tensor) 
     torch.testing.assert_close(enlarged, F.interpolate(image, scale_factor=4, mode="bilinear"), atol=1e-6, rtol=0)
 
 
+@pytest.mark.parametrize("clip", [False, True])
 @pytest.mark.parametrize("pool", [1, 4])
-def test_the_skip_adds_the_scaled_input_to_a_bounded_residual(image: Tensor, pool: int) -> None:
-    made = generator(skip=True, skip_pool=pool)
+def test_the_skip_adds_the_scaled_input_to_a_bounded_residual(image: Tensor, pool: int, clip: bool) -> None:
+    made = generator(skip=True, skip_pool=pool, skip_clip=clip)
+    nn.init.uniform_(made.head[0].bias, -4, 4)
     base = F.interpolate(F.avg_pool2d(image, pool), scale_factor=pool, mode="bilinear")
-    residual = 2 * torch.tanh(made.head(made.body(made.stem(image))) / 2)
+    free = made.head(made.body(made.stem(image)))
+    residual = torch.clip(free, -2, 2) if clip else 2 * torch.tanh(free / 2)
+    assert not torch.equal(residual, free)
     torch.testing.assert_close(made(image), base * made.gain + made.offset + residual, atol=1e-6, rtol=0)
 
 
