@@ -3,7 +3,8 @@
 #
 #   examples/bottling/rebuild.sh CLIPS WORK      CLIPS = folder of the three .mp4; WORK = about 1 GB, resumes where it stopped
 #
-# Training takes about an hour on two CPU cores: a generator by CycleGAN, then the narrower student of it that ships. Every step is a public command: replace the frames and it is your line.
+# Training takes about an hour on two CPU cores: a generator by CycleGAN, then the narrower student of it that ships.
+# Every step is a public command: replace the frames and it is your line.
 set -euo pipefail
 clips=$(realpath "$1") work=$(realpath -m "$2")
 here=$(cd "$(dirname "$0")" && pwd)
