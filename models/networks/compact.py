@@ -49,8 +49,8 @@ class CompactGenerator(nn.Module):
     restoration, where the picture stays itself. With `skip_pool` = 4 the input is averaged over 4×4 pixels first and
     enlarged again: the body then adds the detail of a noisy picture, which is easier than to take its noise away.
     The residual is bounded, to what turns black into white, because two unbounded generators can run away: by tanh,
-    or with `skip_clip` by a clip, for students, whose teacher holds them. On a CPU with AVX2 tanh takes 7 to 10 % of a
-    small INT8 engine's time, a clip none. Without `skip` the output ends in tanh.
+    or with `skip_clip` by a clip, for students, whose teacher holds them. On a CPU with AVX2 tanh took 7 % of a small
+    INT8 engine's time, a clip none. Without `skip` the output ends in tanh.
 
     `branched` trains every 3×3 of the residual blocks as three branches that fold into one (models/blocks/
     branched_conv.py). `tone_norm` puts an instance norm behind the stem and one before the head, and nowhere else: what
